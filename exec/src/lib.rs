@@ -1,0 +1,12 @@
+//! The only owner of child processes: what is run, with which environment, for how long, and what went wrong.
+//!
+//! A child gets `LC_ALL=C`, an empty standard input unless bytes are given, and a time limit. A failure is one typed
+//! error that shows the command line, the exit status and the end of what the child wrote to standard error, so that
+//! callers never print a bare "command failed". Nothing here knows what the tools do.
+
+mod chroot;
+mod command;
+mod error;
+
+pub use command::{Command, Output, find};
+pub use error::{ExecError, Failure};

@@ -1,0 +1,133 @@
+//! The graph itself: nodes, what they lie on, and where they are mounted. Knows the kinds only by name.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::disk::Disk;
+use crate::ext::Ext;
+use crate::gpt::Partition;
+use crate::swap::Swap;
+use crate::units::Bytes;
+use crate::vfat::Vfat;
+
+/// A node's name inside one layout: `disk:QM0001`, `part:<GUID>`, `fs:<UUID>`, or the kernel name where there is nothing better.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NodeId(pub String);
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One storage object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    /// Unique in the layout.
+    pub id: NodeId,
+    /// What this node lies on, lowest first; empty for disks.
+    pub on: Vec<NodeId>,
+    /// The kernel's name when it was captured (`/dev/vda2`). For messages only: names change.
+    pub path: String,
+    /// Size of the block device in bytes.
+    pub size: Bytes,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What a node is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "type")]
+pub enum Kind {
+    /// A whole disk.
+    Disk(Disk),
+    /// A GPT partition.
+    Partition(Partition),
+    /// An ext2, ext3 or ext4 filesystem.
+    Ext(Ext),
+    /// A FAT filesystem.
+    Vfat(Vfat),
+    /// A swap area.
+    Swap(Swap),
+    /// Something that this version can name but not bring back.
+    Opaque(Opaque),
+}
+
+/// Something that this version can name but not bring back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Opaque {
+    /// What the tools call it (`LVM2_member`, `crypto_LUKS`, `iso9660`), or `unknown`.
+    pub what: String,
+}
+
+/// A filesystem in the mount table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mount {
+    /// The mounted filesystem's node.
+    pub node: NodeId,
+    /// The mount point, absolute.
+    pub path: String,
+    /// Filesystem type as the kernel names it.
+    pub fstype: String,
+    /// Mount options in effect.
+    pub options: String,
+}
+
+/// A host's storage.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Layout {
+    /// Every node, parents before children.
+    pub nodes: Vec<Node>,
+    /// What was mounted where, `/` first.
+    pub mounts: Vec<Mount>,
+}
+
+impl Layout {
+    /// The node of this name.
+    #[must_use]
+    pub fn node(&self, id: &NodeId) -> Option<&Node> {
+        self.nodes.iter().find(|node| &node.id == id)
+    }
+
+    /// The nodes that lie directly on `id`.
+    pub fn children<'a>(&'a self, id: &'a NodeId) -> impl Iterator<Item = &'a Node> {
+        self.nodes.iter().filter(move |node| node.on.contains(id))
+    }
+
+    /// The disks that `id` lies on, itself included when it is one.
+    #[must_use]
+    pub fn disks_below(&self, id: &NodeId) -> BTreeSet<&NodeId> {
+        let mut disks = BTreeSet::new();
+        let mut open = vec![id];
+        // Bounded by the number of nodes, so that a graph with a circle (a hostile manifest) ends too.
+        for _ in 0..=self.nodes.len() {
+            let Some(node) = open.pop().and_then(|id| self.node(id)) else { break };
+            match node.kind {
+                Kind::Disk(_) => drop(disks.insert(&node.id)),
+                _ => open.extend(&node.on),
+            }
+        }
+        disks
+    }
+
+    /// All disks.
+    pub fn disks(&self) -> impl Iterator<Item = (&Node, &Disk)> {
+        self.nodes.iter().filter_map(|node| match &node.kind {
+            Kind::Disk(disk) => Some((node, disk)),
+            _ => None,
+        })
+    }
+
+    /// The mount whose path is `path`.
+    #[must_use]
+    pub fn mount_at(&self, path: &str) -> Option<&Mount> {
+        self.mounts.iter().find(|mount| mount.path == path)
+    }
+}

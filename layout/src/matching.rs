@@ -1,0 +1,551 @@
+//! Matching: which present disk takes the place of which recorded one, and why.
+//!
+//! Serial number, then WWN, then size with model, then size alone, then "there is only one": in this order, and each only
+//! where it names exactly one disk. Whatever is left open is an error that says what to do; nothing here guesses. An
+//! order's explicit mapping goes before everything else. Knows nothing of partitions; reads no disk.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::disk::Disk;
+use crate::graph::{Layout, Node, NodeId};
+use crate::units::Bytes;
+
+/// A disk of the machine that is being restored, as the rescue found it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Present {
+    /// The kernel's name now: `/dev/vda`.
+    pub path: String,
+    /// Size in bytes.
+    pub size: Bytes,
+    /// What identifies it.
+    pub disk: Disk,
+    /// What is on it now, in disk order.
+    pub holds: Vec<Held>,
+    /// Why it is never a target; none for an ordinary disk.
+    pub barred: Option<Barred>,
+}
+
+/// Something that a present disk holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Held {
+    /// The kernel's name: `/dev/vda2`, or the disk's own for a filesystem on the whole disk.
+    pub path: String,
+    /// First byte on the disk.
+    pub start: Bytes,
+    /// Size in bytes.
+    pub size: Bytes,
+    /// What it is, for people: `ext4 "root"`, `vfat`, `LVM2_member`, `nothing known`.
+    pub what: String,
+}
+
+/// Why a disk is never a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Barred {
+    /// The stick that was booted.
+    Stick,
+    /// Another Lifeboat stick: it may be the only other copy.
+    OtherStick,
+    /// The kernel or a switch on the medium makes it read-only.
+    ReadOnly,
+}
+
+impl fmt::Display for Barred {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stick => "the stick that was booted",
+            Self::OtherStick => "another Lifeboat stick",
+            Self::ReadOnly => "read-only",
+        })
+    }
+}
+
+impl Present {
+    /// What a person types to name this disk: its serial number, or the kernel's name where it has none.
+    #[must_use]
+    pub fn handle(&self) -> &str {
+        self.disk.serial.as_deref().unwrap_or(&self.path)
+    }
+
+    /// A disk that may be chosen without having been named: not barred, not removable, not on USB.
+    fn ordinary(&self) -> bool {
+        self.barred.is_none() && !self.disk.removable && self.disk.transport.as_deref() != Some("usb")
+    }
+}
+
+impl fmt::Display for Present {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let model = if self.disk.model.is_empty() { "no model name" } else { &self.disk.model };
+        match &self.disk.serial {
+            Some(serial) => write!(f, "{} ({model}, serial {serial}, {})", self.path, self.size),
+            None => write!(f, "{} ({model}, no serial, {})", self.path, self.size),
+        }
+    }
+}
+
+/// A person's or an order's word on which disk takes which place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Choice {
+    /// [`Present::handle`] of the disk to write to.
+    pub target: String,
+    /// Serial number or node name of the recorded disk; none: the rules below decide among the chosen disks.
+    pub recorded: Option<String>,
+}
+
+/// A recorded disk and the present one that takes its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Match {
+    /// The recorded disk.
+    pub recorded: NodeId,
+    /// The kernel's name of the present one.
+    pub path: String,
+    /// Why this one.
+    pub why: Why,
+}
+
+/// Why a present disk takes a recorded one's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Why {
+    /// The order, or the person, named it.
+    Named,
+    /// Same serial number.
+    Serial,
+    /// Same world wide name.
+    Wwn,
+    /// Same size and model.
+    SizeAndModel,
+    /// Same size.
+    Size,
+    /// The only disk left for the only place left.
+    Only,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Named => "it was named",
+            Self::Serial => "it has the recorded serial number",
+            Self::Wwn => "it has the recorded world wide name",
+            Self::SizeAndModel => "it alone has the recorded size and model",
+            Self::Size => "it alone has the recorded size",
+            Self::Only => "it is the only disk that can be a target",
+        })
+    }
+}
+
+/// Why disks cannot be matched.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MatchError {
+    /// A named disk is not there.
+    #[error("no disk here is {target:?}; present: {present}. Attach it, or name another")]
+    NoSuchTarget {
+        /// What was named.
+        target: String,
+        /// What is there.
+        present: String,
+    },
+    /// A named disk must not be written to.
+    #[error("{disk} is {why} and is never written to. Name another disk")]
+    Barred {
+        /// The disk.
+        disk: String,
+        /// Why.
+        why: Barred,
+    },
+    /// One name fits several disks.
+    #[error("{handle:?} fits {disks}: disks that cannot be told apart are not written to. Detach all but one")]
+    Doubled {
+        /// The name.
+        handle: String,
+        /// The disks.
+        disks: String,
+    },
+    /// A recorded disk that was named is not in the snapshot, or was named twice.
+    #[error("the snapshot has no disk {0:?} that is still without a place")]
+    NoSuchRecorded(String),
+    /// Several disks could take the place.
+    #[error("{recorded} could go to {candidates}. Name the disk to write to, by its serial number")]
+    Ambiguous {
+        /// The recorded disk.
+        recorded: String,
+        /// Present disks that could take its place.
+        candidates: String,
+    },
+    /// No disk can take the place.
+    #[error("no disk here can take the place of {recorded}; present: {present}. Attach one, or name one by its serial number")]
+    NoCandidate {
+        /// The recorded disk.
+        recorded: String,
+        /// What is there.
+        present: String,
+    },
+}
+
+/// Gives each of the `wanted` recorded disks a present one.
+///
+/// `choices` come first. When there are any, no other disk is a candidate: an order covers the disks it names and no more.
+///
+/// # Errors
+/// [`MatchError`] for the first recorded disk that has no place or more than one.
+pub fn match_disks(
+    layout: &Layout,
+    wanted: &[NodeId],
+    present: &[Present],
+    choices: &[Choice],
+) -> Result<Vec<Match>, MatchError> {
+    let recorded = wanted.iter().filter_map(|id| layout.node(id)).filter_map(Recorded::new).collect();
+    let mut matching = Matching { present, recorded, pool: Vec::new(), found: Vec::new() };
+    if choices.is_empty() {
+        matching.pool = present.iter().filter(|disk| disk.barred.is_none()).collect();
+    }
+    matching.place_choices(choices)?;
+    matching.by_name(Why::Serial, |wanted| wanted.serial.as_deref(), |disk| disk.serial.as_deref())?;
+    matching.by_name(Why::Wwn, |wanted| wanted.wwn.as_deref(), |disk| disk.wwn.as_deref())?;
+    if choices.is_empty() {
+        matching.pool.retain(|disk| disk.ordinary());
+    }
+    matching.by_likeness(Why::SizeAndModel, |wanted, disk| {
+        wanted.size == disk.size && !wanted.disk.model.is_empty() && wanted.disk.model == disk.disk.model
+    })?;
+    matching.by_likeness(Why::Size, |wanted, disk| wanted.size == disk.size)?;
+    matching.only_one_left()?;
+    matching.finish(wanted)
+}
+
+/// A recorded disk that needs a place.
+#[derive(Clone, Copy)]
+struct Recorded<'a> {
+    node: &'a Node,
+    disk: &'a Disk,
+    size: Bytes,
+}
+
+impl<'a> Recorded<'a> {
+    fn new(node: &'a Node) -> Option<Self> {
+        match &node.kind {
+            crate::Kind::Disk(disk) => Some(Self { node, disk, size: node.size }),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Recorded<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let serial = self.disk.serial.as_deref().unwrap_or("none");
+        write!(f, "the recorded disk {} (serial {serial}, {})", self.node.path, self.size)
+    }
+}
+
+struct Matching<'a> {
+    present: &'a [Present],
+    recorded: Vec<Recorded<'a>>,
+    /// Present disks that may still be given away.
+    pool: Vec<&'a Present>,
+    found: Vec<Match>,
+}
+
+impl<'a> Matching<'a> {
+    fn place_choices(&mut self, choices: &[Choice]) -> Result<(), MatchError> {
+        for choice in choices {
+            let disk = self.named(&choice.target)?;
+            match &choice.recorded {
+                None => self.pool.push(disk),
+                Some(name) => {
+                    let fits = |wanted: &Recorded| {
+                        wanted.disk.serial.as_deref() == Some(name) || wanted.node.id.0 == *name
+                    };
+                    let place = self.recorded.iter().position(fits);
+                    let place = place.ok_or_else(|| MatchError::NoSuchRecorded(name.clone()))?;
+                    self.give(place, disk, Why::Named);
+                }
+            }
+        }
+        // One disk named, one place: the name is the reason, whatever the serial numbers say.
+        if let ([disk], [_]) = (self.pool.as_slice(), self.recorded.as_slice())
+            && !choices.is_empty()
+        {
+            self.give(0, disk, Why::Named);
+        }
+        Ok(())
+    }
+
+    fn named(&self, handle: &str) -> Result<&'a Present, MatchError> {
+        let fitting: Vec<&Present> = self.present.iter().filter(|disk| disk.handle() == handle).collect();
+        match fitting.as_slice() {
+            [] => Err(MatchError::NoSuchTarget { target: handle.to_owned(), present: list(self.present) }),
+            [disk] => match disk.barred {
+                Some(why) => Err(MatchError::Barred { disk: disk.to_string(), why }),
+                None => Ok(disk),
+            },
+            several => Err(MatchError::Doubled { handle: handle.to_owned(), disks: list(several.iter().copied()) }),
+        }
+    }
+
+    /// Matches by an identifier that is meant to be unique; one that is not is refused.
+    fn by_name(
+        &mut self,
+        why: Why,
+        of_recorded: impl Fn(&'a Disk) -> Option<&'a str>,
+        of_present: impl Fn(&'a Disk) -> Option<&'a str>,
+    ) -> Result<(), MatchError> {
+        let mut place = 0;
+        while let Some(wanted) = self.recorded.get(place).copied() {
+            let Some(name) = of_recorded(wanted.disk) else {
+                place += 1;
+                continue;
+            };
+            let same = |disk: &&&Present| of_present(&disk.disk) == Some(name);
+            let candidates: Vec<&Present> = self.pool.iter().filter(same).copied().collect();
+            let rivals = self.recorded.iter().filter(|other| of_recorded(other.disk) == Some(name)).count();
+            match candidates.as_slice() {
+                [] => place += 1,
+                [disk] if rivals == 1 => self.give(place, disk, why),
+                several => {
+                    return Err(MatchError::Doubled {
+                        handle: name.to_owned(),
+                        disks: list(several.iter().copied()),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Matches by what several disks may share: only where one disk fits one place and no other.
+    fn by_likeness(&mut self, why: Why, like: impl Fn(&Recorded, &Present) -> bool) -> Result<(), MatchError> {
+        let mut place = 0;
+        while let Some(wanted) = self.recorded.get(place).copied() {
+            let candidates: Vec<&Present> = self.pool.iter().filter(|disk| like(&wanted, disk)).copied().collect();
+            match candidates.as_slice() {
+                [] => place += 1,
+                [disk] if self.recorded.iter().filter(|other| like(other, disk)).count() == 1 => {
+                    self.give(place, disk, why);
+                }
+                several => return Err(ambiguous(&wanted, several)),
+            }
+        }
+        Ok(())
+    }
+
+    fn only_one_left(&mut self) -> Result<(), MatchError> {
+        match (self.recorded.as_slice(), self.pool.as_slice()) {
+            ([_], [disk]) => {
+                self.give(0, disk, Why::Only);
+                Ok(())
+            }
+            ([], _) | (_, []) => Ok(()),
+            ([wanted, ..], several) => Err(ambiguous(wanted, several)),
+        }
+    }
+
+    fn give(&mut self, place: usize, disk: &'a Present, why: Why) {
+        let wanted = self.recorded.remove(place);
+        self.pool.retain(|other| other.path != disk.path);
+        self.found.push(Match { recorded: wanted.node.id.clone(), path: disk.path.clone(), why });
+    }
+
+    fn finish(mut self, wanted: &[NodeId]) -> Result<Vec<Match>, MatchError> {
+        if let Some(open) = self.recorded.first() {
+            return Err(MatchError::NoCandidate { recorded: open.to_string(), present: list(self.present) });
+        }
+        let place = |found: &Match| wanted.iter().position(|id| *id == found.recorded);
+        self.found.sort_by_key(place);
+        if let Some(twice) = self.found.iter().find(|one| self.found.iter().filter(|x| x.path == one.path).count() > 1) {
+            return Err(MatchError::Doubled { handle: twice.path.clone(), disks: "two recorded disks".to_owned() });
+        }
+        Ok(self.found)
+    }
+}
+
+fn ambiguous(wanted: &Recorded, candidates: &[&Present]) -> MatchError {
+    MatchError::Ambiguous { recorded: wanted.to_string(), candidates: list(candidates.iter().copied()) }
+}
+
+fn list<'a>(disks: impl IntoIterator<Item = &'a Present>) -> String {
+    let texts: Vec<String> = disks
+        .into_iter()
+        .map(|disk| match disk.barred {
+            Some(why) => format!("{disk}, {why}"),
+            None => disk.to_string(),
+        })
+        .collect();
+    if texts.is_empty() { "no disk".to_owned() } else { texts.join("; ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::Table;
+    use crate::graph::Kind;
+
+    fn disk(serial: Option<&str>, model: &str) -> Disk {
+        Disk {
+            model: model.to_owned(),
+            serial: serial.map(str::to_owned),
+            wwn: None,
+            transport: Some("sata".to_owned()),
+            logical_sector: 512,
+            physical_sector: 512,
+            removable: false,
+            rotational: false,
+            table: Table::None,
+        }
+    }
+
+    fn recorded(disks: &[(Option<&str>, &str, u64)]) -> (Layout, Vec<NodeId>) {
+        let nodes: Vec<Node> = disks
+            .iter()
+            .enumerate()
+            .map(|(index, (serial, model, size))| Node {
+                id: NodeId(format!("disk:{index}")),
+                on: Vec::new(),
+                path: format!("/dev/old{index}"),
+                size: Bytes(*size),
+                kind: Kind::Disk(disk(*serial, model)),
+            })
+            .collect();
+        let ids = nodes.iter().map(|node| node.id.clone()).collect();
+        (Layout { nodes, mounts: Vec::new() }, ids)
+    }
+
+    fn present(path: &str, serial: Option<&str>, model: &str, size: u64) -> Present {
+        Present { path: path.to_owned(), size: Bytes(size), disk: disk(serial, model), holds: Vec::new(), barred: None }
+    }
+
+    fn run(
+        old: &[(Option<&str>, &str, u64)],
+        new: &[Present],
+        choices: &[Choice],
+    ) -> Result<Vec<(String, Why)>, MatchError> {
+        let (layout, wanted) = recorded(old);
+        let found = match_disks(&layout, &wanted, new, choices)?;
+        assert_eq!(found.len(), old.len(), "every recorded disk has a place");
+        Ok(found.into_iter().map(|one| (one.path, one.why)).collect())
+    }
+
+    fn named(target: &str, recorded: Option<&str>) -> Choice {
+        Choice { target: target.to_owned(), recorded: recorded.map(str::to_owned) }
+    }
+
+    #[test]
+    fn serial_goes_before_size() {
+        let new = [present("/dev/a", Some("B"), "m", 100), present("/dev/b", Some("A"), "m", 200)];
+        let found = run(&[(Some("A"), "m", 100)], &new, &[]).unwrap();
+        assert_eq!(found, [("/dev/b".to_owned(), Why::Serial)]);
+    }
+
+    #[test]
+    fn swapped_names_follow_the_serials() {
+        let new = [present("/dev/a", Some("B"), "m", 100), present("/dev/b", Some("A"), "m", 100)];
+        let found = run(&[(Some("A"), "m", 100), (Some("B"), "m", 100)], &new, &[]).unwrap();
+        assert_eq!(found, [("/dev/b".to_owned(), Why::Serial), ("/dev/a".to_owned(), Why::Serial)]);
+    }
+
+    #[test]
+    fn a_new_disk_of_the_same_size_and_model_is_taken_when_it_is_the_only_one() {
+        let new = [present("/dev/a", Some("X"), "m", 100), present("/dev/b", Some("Y"), "other", 100)];
+        let found = run(&[(Some("A"), "m", 100)], &new, &[]).unwrap();
+        assert_eq!(found, [("/dev/a".to_owned(), Why::SizeAndModel)]);
+    }
+
+    #[test]
+    fn two_disks_of_the_recorded_size_are_ambiguous() {
+        let new = [present("/dev/a", Some("X"), "m", 100), present("/dev/b", Some("Y"), "m", 100)];
+        let error = run(&[(Some("A"), "m", 100)], &new, &[]).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("serial X") && text.contains("serial Y") && text.contains("Name the disk"), "{text}");
+    }
+
+    #[test]
+    fn two_larger_disks_are_ambiguous_even_when_only_one_is_blank() {
+        let new = [present("/dev/a", Some("X"), "m", 300), present("/dev/b", Some("Y"), "m", 400)];
+        let error = run(&[(Some("A"), "m", 100)], &new, &[]).unwrap_err();
+        assert!(matches!(error, MatchError::Ambiguous { .. }), "{error}");
+    }
+
+    #[test]
+    fn the_only_ordinary_disk_is_taken_whatever_its_size() {
+        let mut stick = present("/dev/a", Some("S"), "m", 100);
+        stick.barred = Some(Barred::Stick);
+        let mut key = present("/dev/c", Some("K"), "m", 100);
+        key.disk.removable = true;
+        let new = [stick, present("/dev/b", Some("Y"), "m", 300), key];
+        let found = run(&[(Some("A"), "m", 100)], &new, &[]).unwrap();
+        assert_eq!(found, [("/dev/b".to_owned(), Why::Only)]);
+    }
+
+    #[test]
+    fn the_stick_is_never_a_candidate_even_by_serial_or_by_name() {
+        let mut stick = present("/dev/a", Some("A"), "m", 100);
+        stick.barred = Some(Barred::Stick);
+        let error = run(&[(Some("A"), "m", 100)], &[stick.clone()], &[]).unwrap_err();
+        assert!(matches!(error, MatchError::NoCandidate { .. }), "{error}");
+        let error = run(&[(Some("A"), "m", 100)], &[stick], &[named("A", None)]).unwrap_err();
+        assert!(matches!(error, MatchError::Barred { why: Barred::Stick, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_usb_disk_is_a_target_only_by_its_own_serial_or_by_name() {
+        let mut usb = present("/dev/a", Some("U"), "m", 100);
+        usb.disk.transport = Some("usb".to_owned());
+        let error = run(&[(Some("A"), "m", 100)], std::slice::from_ref(&usb), &[]).unwrap_err();
+        assert!(matches!(error, MatchError::NoCandidate { .. }), "{error}");
+        let found = run(&[(Some("U"), "m", 100)], std::slice::from_ref(&usb), &[]).unwrap();
+        assert_eq!(found[0].1, Why::Serial);
+        let found = run(&[(Some("A"), "m", 100)], &[usb], &[named("U", None)]).unwrap();
+        assert_eq!(found[0].1, Why::Named);
+    }
+
+    #[test]
+    fn an_order_maps_disks_against_their_serials() {
+        let new = [present("/dev/a", Some("A"), "m", 100), present("/dev/b", Some("B"), "m", 100)];
+        let choices = [named("B", Some("A")), named("A", Some("B"))];
+        let found = run(&[(Some("A"), "m", 100), (Some("B"), "m", 100)], &new, &choices).unwrap();
+        assert_eq!(found, [("/dev/b".to_owned(), Why::Named), ("/dev/a".to_owned(), Why::Named)]);
+    }
+
+    #[test]
+    fn an_order_never_spreads_to_disks_it_does_not_name() {
+        let new = [present("/dev/a", Some("A"), "m", 100), present("/dev/b", Some("B"), "m", 200)];
+        let old = [(Some("A"), "m", 100), (Some("B"), "m", 200)];
+        let error = run(&old, &new, &[named("A", None)]).unwrap_err();
+        assert!(matches!(error, MatchError::NoCandidate { .. }), "{error}");
+    }
+
+    #[test]
+    fn one_disk_cannot_take_two_places() {
+        let new = [present("/dev/a", Some("A"), "m", 100)];
+        let old = [(Some("A"), "m", 100), (Some("B"), "m", 200)];
+        let choices = [named("A", Some("A")), named("A", Some("B"))];
+        assert!(run(&old, &new, &choices).is_err());
+    }
+
+    #[test]
+    fn doubled_serials_are_refused() {
+        let new = [present("/dev/a", Some("A"), "m", 100), present("/dev/b", Some("A"), "m", 100)];
+        let error = run(&[(Some("A"), "m", 100)], &new, &[]).unwrap_err();
+        assert!(matches!(error, MatchError::Doubled { .. }), "{error}");
+        let error = run(&[(Some("Z"), "m", 100)], &new, &[named("A", None)]).unwrap_err();
+        assert!(matches!(error, MatchError::Doubled { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_name_that_is_not_there_lists_what_is() {
+        let new = [present("/dev/a", Some("A"), "m", 100)];
+        let text = run(&[(Some("A"), "m", 100)], &new, &[named("Q", None)]).unwrap_err().to_string();
+        assert!(text.contains("\"Q\"") && text.contains("serial A"), "{text}");
+    }
+
+    #[test]
+    fn an_empty_machine_says_so() {
+        let text = run(&[(Some("A"), "m", 100)], &[], &[]).unwrap_err().to_string();
+        assert!(text.contains("present: no disk"), "{text}");
+    }
+}
