@@ -1,2 +1,62 @@
-//! placeholder
-fn main() {}
+//! `lifeboat`: captures a running host onto a bootable stick, and reads back what is on it.
+//!
+//! This file parses, dispatches and sets the exit code. `commands` holds one file for each subcommand; they call `capture` (what this
+//! host is), `stick` (making and refreshing a stick), `attest` (comparing a restored image), and the `vault` and
+//! `manifest` crates. Results go to standard output, everything else to standard error.
+
+mod attest;
+mod capture;
+mod cli;
+mod commands;
+mod config;
+mod exit;
+mod identity;
+mod medium;
+mod progress;
+mod reading;
+mod recovery;
+mod size;
+mod snapshot;
+mod state;
+mod stick;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command};
+use crate::commands::Context;
+use crate::exit::{Exit, exit_of};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let exit = match run(&cli) {
+        Ok(exit) => exit,
+        Err(error) => {
+            eprintln!("lifeboat: {error:#}");
+            exit_of(&error)
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn run(cli: &Cli) -> anyhow::Result<Exit> {
+    match &cli.command {
+        Command::Completions { shell } => return commands::manual::completions(*shell),
+        Command::Man { folder } => return commands::manual::pages(folder),
+        _ => {}
+    }
+    let context = Context::load(cli)?;
+    match &cli.command {
+        Command::Init(args) => commands::init::run(&context, args),
+        Command::Create(args) => commands::create::run(&context, args),
+        Command::Backup(args) => commands::backup::run(&context, args),
+        Command::Order(args) => commands::order::run(&context, args),
+        Command::List(args) => commands::list::run(&context, args),
+        Command::Show(args) => commands::show::run(&context, args),
+        Command::Verify(args) => commands::verify::run(&context, args),
+        Command::Extract(args) => commands::extract::run(&context, args),
+        Command::Attest(args) => commands::attest::run(&context, args),
+        Command::Completions { .. } | Command::Man { .. } => Ok(Exit::Done),
+    }
+}

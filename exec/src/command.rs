@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::child::Child;
 use crate::chroot;
 use crate::error::{ExecError, Failure};
 
@@ -107,6 +108,18 @@ impl Command {
         String::from_utf8(output.stdout).map_err(|_| ExecError { command, failure: Failure::NotUtf8 })
     }
 
+    /// Starts the child and leaves it running; what it writes goes to the file `log`. Its limit does not count.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn(self, log: &Path) -> Result<Child, ExecError> {
+        let mut expression = duct::cmd(&self.program, &self.args);
+        for (name, value) in &self.env {
+            expression = expression.env(name, value);
+        }
+        Child::start(self.to_string(), &expression, log)
+    }
+
     fn start(self) -> Result<Output, Failure> {
         let mut expression =
             duct::cmd(&self.program, &self.args).stdin_bytes(self.stdin).stdout_capture().stderr_capture().unchecked();
@@ -190,6 +203,17 @@ mod tests {
     fn a_missing_program_is_named() {
         let text = Command::new("no-such-program").run().unwrap_err().to_string();
         assert!(text.starts_with("`no-such-program` could not be started"), "{text}");
+    }
+
+    #[test]
+    fn a_spawned_child_runs_beside_us_and_is_killed_with_its_handle() {
+        let log = std::env::temp_dir().join(format!("lifeboat-exec-spawn-{}", std::process::id()));
+        let child = Command::new("sh").args(["-c", "echo $$; exec sleep 60"]).spawn(&log).unwrap();
+        assert_eq!(child.wait(Duration::from_millis(200)).unwrap(), None);
+        let pid: i32 = std::fs::read_to_string(&log).unwrap().trim().parse().unwrap();
+        drop(child);
+        std::fs::remove_file(&log).unwrap();
+        assert!(rustix::process::test_kill_process(rustix::process::Pid::from_raw(pid).unwrap()).is_err());
     }
 
     #[test]

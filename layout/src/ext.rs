@@ -1,5 +1,8 @@
 //! ext2, ext3 and ext4.
 
+mod make;
+pub mod superblock;
+
 use serde::{Deserialize, Serialize};
 
 use crate::units::Bytes;

@@ -9,10 +9,19 @@
 //! tools make it again, and how. A kind that this version does not know is an [`Opaque`] node: it is kept in the
 //! graph with its name, so that coverage can say that it is not captured.
 
+pub mod blkid;
 pub mod disk;
 pub mod ext;
+pub mod fstab;
 pub mod gpt;
 pub mod graph;
+pub mod lsblk;
+pub mod matching;
+pub mod mountinfo;
+pub mod plan;
+pub mod probe;
+pub mod serial;
+pub mod solve;
 pub mod swap;
 pub mod units;
 pub mod vfat;

@@ -301,8 +301,8 @@ impl<'a> Matching<'a> {
                 place += 1;
                 continue;
             };
-            let same = |disk: &&&Present| of_present(&disk.disk) == Some(name);
-            let candidates: Vec<&Present> = self.pool.iter().filter(same).copied().collect();
+            let pool = self.pool.iter().copied();
+            let candidates: Vec<&Present> = pool.filter(|disk| of_present(&disk.disk) == Some(name)).collect();
             let rivals = self.recorded.iter().filter(|other| of_recorded(other.disk) == Some(name)).count();
             match candidates.as_slice() {
                 [] => place += 1,

@@ -1,5 +1,8 @@
 //! Swap areas.
 
+mod make;
+pub mod header;
+
 use serde::{Deserialize, Serialize};
 
 /// A swap area.

@@ -1,5 +1,8 @@
 //! FAT filesystems.
 
+mod make;
+pub mod volume;
+
 use serde::{Deserialize, Serialize};
 
 use crate::units::Bytes;

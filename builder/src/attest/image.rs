@@ -1,0 +1,177 @@
+//! A disk image or block device and its partitions, without mounting.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{Seek as _, SeekFrom};
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use layout::Guid;
+use layout::disk::Table;
+use layout::gpt::{GptTable, Partition};
+
+use super::window::Window;
+use crate::capture::{content, table};
+
+/// An open image.
+#[derive(Debug)]
+pub struct Image {
+    path: PathBuf,
+    whole: Window,
+    table: Option<GptTable>,
+    parts: Vec<Part>,
+}
+
+/// A partition of an image; or the whole image, where a filesystem fills it.
+#[derive(Debug)]
+pub struct Part {
+    /// What the table says of it; `None` for the whole image.
+    pub entry: Option<Partition>,
+    window: Window,
+}
+
+/// Which partition is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// The one of this number.
+    Number(u32),
+    /// The one of this GUID (PARTUUID).
+    Guid(Guid),
+    /// The only one of this type.
+    Type(Guid),
+    /// The only one of this name in the table.
+    Name(String),
+    /// The only one whose filesystem has this label.
+    Label(String),
+}
+
+impl Image {
+    /// Opens a raw image file or a block device for reading and reads its partition table. An image without a table is
+    /// one part.
+    ///
+    /// # Errors
+    /// When it cannot be read, or its table is damaged.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let read = || -> anyhow::Result<Self> {
+            let mut file = File::open(path)?;
+            let size = file.seek(SeekFrom::End(0))?;
+            let sectors = sector_sizes(&file)?;
+            let whole = Window::new(Arc::new(file), 0, size);
+            Self::with_table(path, whole, &sectors)
+        };
+        read().with_context(|| format!("opening {}", path.display()))
+    }
+
+    fn with_table(path: &Path, whole: Window, sectors: &[u32]) -> anyhow::Result<Self> {
+        let mut failure = None;
+        for &sector in sectors {
+            let found = match table::read(&mut whole.clone(), sector) {
+                Ok(found) => found,
+                Err(error) => {
+                    failure.get_or_insert(error);
+                    continue;
+                }
+            };
+            let bytes = u64::from(sector);
+            match found.table {
+                Table::Gpt(table) => {
+                    let parts = found.partitions.into_iter().map(|entry| {
+                        let window = whole.part(entry.first_lba.saturating_mul(bytes), entry.sectors.saturating_mul(bytes));
+                        Part { entry: Some(entry), window }
+                    });
+                    return Ok(Self { path: path.to_owned(), table: Some(table), parts: parts.collect(), whole });
+                }
+                Table::Mbr => bail!("it has a DOS (MBR) partition table, which comes with a later version"),
+                Table::None => {}
+            }
+        }
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        let parts = vec![Part { entry: None, window: whole.clone() }];
+        Ok(Self { path: path.to_owned(), table: None, parts, whole })
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its GPT; `None` where it has no partition table.
+    #[must_use]
+    pub fn table(&self) -> Option<&GptTable> {
+        self.table.as_ref()
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn window(&self) -> Window {
+        self.whole.clone()
+    }
+
+    /// Its partitions in the order of their numbers.
+    #[must_use]
+    pub fn partitions(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// The one partition that is meant.
+    ///
+    /// # Errors
+    /// When there is none, or more than one.
+    pub fn find(&self, pick: &Pick) -> anyhow::Result<&Part> {
+        let mut fitting = self.parts.iter().filter(|part| part.fits(pick));
+        match (fitting.next(), fitting.next()) {
+            (Some(part), None) => Ok(part),
+            (None, _) => bail!("{} has no partition {pick}", self.path.display()),
+            (Some(_), Some(_)) => bail!("{} has several partitions {pick}", self.path.display()),
+        }
+    }
+}
+
+impl Part {
+    /// A reader of its bytes.
+    #[must_use]
+    pub fn window(&self) -> Window {
+        self.window.clone()
+    }
+
+    fn fits(&self, pick: &Pick) -> bool {
+        let entry = |test: &dyn Fn(&Partition) -> bool| self.entry.as_ref().is_some_and(test);
+        match pick {
+            Pick::Number(number) => entry(&|entry| entry.number == *number),
+            Pick::Guid(guid) => entry(&|entry| entry.guid == *guid),
+            Pick::Type(guid) => entry(&|entry| entry.type_guid == *guid),
+            Pick::Name(name) => entry(&|entry| entry.name == *name),
+            Pick::Label(label) => self.label().is_some_and(|found| found == *label),
+        }
+    }
+
+    fn label(&self) -> Option<String> {
+        let ext = content::ext(&self.window).map(|ext| ext.label);
+        ext.or_else(|_| content::vfat(&self.window).map(|vfat| vfat.label)).ok()
+    }
+}
+
+impl fmt::Display for Pick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "number {number}"),
+            Self::Guid(guid) => write!(f, "with the GUID {guid}"),
+            Self::Type(guid) => write!(f, "of the type {guid}"),
+            Self::Name(name) => write!(f, "named {name:?}"),
+            Self::Label(label) => write!(f, "with the volume label {label:?}"),
+        }
+    }
+}
+
+/// A device knows its sectors; of a file both sizes are tried.
+fn sector_sizes(file: &File) -> anyhow::Result<Vec<u32>> {
+    if file.metadata()?.file_type().is_block_device() {
+        return Ok(vec![rustix::fs::ioctl_blksszget(file)?]);
+    }
+    Ok(vec![512, 4096])
+}

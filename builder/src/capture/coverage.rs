@@ -1,0 +1,302 @@
+//! Coverage: a word on every block device and mounted filesystem, by rule and without I/O.
+//!
+//! Each leaf of the layout and each mounted filesystem is captured, waived by name, left out by a default rule, or
+//! uncovered. What carries the system can be neither waived nor left out. A waiver is a pattern with `*` and `?` that
+//! is compared with the device's path, its mount point, and `UUID=`, `LABEL=`, `PARTUUID=`, `SERIAL=` and `TYPE=` forms;
+//! it covers everything that lies on the named device.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use layout::disk::Table;
+use layout::gpt::{BIOS_BOOT, ESP};
+use layout::{Kind, Layout, Node, NodeId};
+use manifest::host::{Coverage, Item, Verdict};
+
+use super::pattern::fits;
+
+/// Kinds of devices that are left out by default, and why.
+pub const LEFT_OUT: &[(&str, &str)] = &[
+    ("loop", "a loop device shows a file, which is archived where it lies"),
+    ("zram", "compressed memory"),
+    ("ram", "a disk in memory"),
+    ("rom", "an optical drive"),
+    ("floppy", "a floppy drive"),
+    ("overlay", "an overlay shows folders of other filesystems, which are archived where they lie"),
+];
+/// Why a Lifeboat stick is left out.
+const STICK: &str = "a Lifeboat stick";
+/// Volume labels of a Lifeboat stick.
+const STICK_LABELS: [&str; 2] = ["LIFEBOAT", "LIFEBOATESP"];
+
+/// Mount points without which the system does not start.
+const SYSTEM: &[&str] = &[
+    "/", "/bin", "/boot", "/boot/efi", "/boot/firmware", "/efi", "/etc", "/lib", "/lib32", "/lib64", "/sbin", "/usr", "/var",
+    "/var/lib",
+];
+
+/// The word on everything in `layout`. `stick` is the device path of the stick that is written to, or of a partition of it.
+#[must_use]
+pub fn coverage(layout: &Layout, waivers: &[String], stick: Option<&str>) -> Coverage {
+    let judge = Judge { layout, waivers, sticks: sticks(layout, stick) };
+    let leaf = |node: &Node| layout.children(&node.id).next().is_none();
+    let items = layout.nodes.iter().filter(|node| leaf(node) || judge.mount(node).is_some());
+    let mut items: Vec<Item> = items.map(|node| judge.item(node)).collect();
+    if !items.iter().any(|item| item.mount.as_deref() == Some("/")) {
+        items.push(no_root());
+    }
+    let unused = waivers.iter().filter(|waiver| !layout.nodes.iter().any(|node| judge.named(node, waiver)));
+    Coverage { items, exclusions: Vec::new(), unused_waivers: unused.cloned().collect() }
+}
+
+/// Mount points that an archive descends into: those of captured filesystems, without `/`.
+#[must_use]
+pub fn crossed(layout: &Layout, coverage: &Coverage) -> Vec<PathBuf> {
+    let captured = layout.mounts.iter().filter(|mount| mount.path != "/" && coverage.restores(&mount.node));
+    captured.map(|mount| PathBuf::from(&mount.path)).collect()
+}
+
+/// Takes what a default rule left out off the layout, with the devices below that nothing else lies on.
+pub fn remove_left_out(layout: &mut Layout, coverage: &Coverage) {
+    let left_out = |item: &&Item| matches!(item.verdict, Verdict::LeftOut { .. });
+    let mut gone: BTreeSet<NodeId> = coverage.items.iter().filter(left_out).map(|item| item.node.clone()).collect();
+    let mut before = 0;
+    while before != gone.len() {
+        before = gone.len();
+        let emptied = layout.nodes.iter().filter(|node| {
+            let mut children = layout.children(&node.id).peekable();
+            children.peek().is_some() && children.all(|child| gone.contains(&child.id))
+        });
+        let emptied: Vec<NodeId> = emptied.map(|node| node.id.clone()).collect();
+        gone.extend(emptied);
+    }
+    layout.nodes.retain(|node| !gone.contains(&node.id));
+    layout.mounts.retain(|mount| !gone.contains(&mount.node));
+}
+
+/// The word when nothing is mounted at `/`, as in some containers.
+fn no_root() -> Item {
+    Item {
+        node: NodeId("mount:/".into()),
+        path: "/".into(),
+        what: "root".into(),
+        mount: Some("/".into()),
+        verdict: Verdict::Uncovered { reason: "no filesystem is mounted at / as a whole".into(), system: true },
+    }
+}
+
+/// Every node on a disk that is a Lifeboat stick.
+fn sticks<'a>(layout: &'a Layout, stick: Option<&str>) -> BTreeSet<&'a NodeId> {
+    let mut found = BTreeSet::new();
+    // The disk of the running system is no stick, whatever it is called.
+    let system = layout.mount_at("/").map(|root| layout.disks_below(&root.node)).unwrap_or_default();
+    for (disk, _) in layout.disks().filter(|(disk, _)| !system.contains(&disk.id)) {
+        let on_it: Vec<&Node> =
+            layout.nodes.iter().filter(|node| layout.disks_below(&node.id).contains(&disk.id)).collect();
+        let named = on_it.iter().any(|node| Some(node.path.as_str()) == stick);
+        let labelled = |wanted: &&str| on_it.iter().any(|node| label(node) == Some(*wanted));
+        if named || STICK_LABELS.iter().all(|wanted| labelled(wanted)) {
+            found.extend(on_it.into_iter().map(|node| &node.id));
+        }
+    }
+    found
+}
+
+fn label(node: &Node) -> Option<&str> {
+    match &node.kind {
+        Kind::Ext(ext) => Some(&ext.label),
+        Kind::Vfat(vfat) => Some(&vfat.label),
+        Kind::Swap(swap) => Some(&swap.label),
+        _ => None,
+    }
+}
+
+/// What a node is, for people.
+fn what(node: &Node) -> &str {
+    match &node.kind {
+        Kind::Disk(_) => "disk",
+        Kind::Partition(partition) if partition.type_guid.as_str() == BIOS_BOOT => "BIOS boot partition",
+        Kind::Partition(_) => "partition",
+        Kind::Ext(ext) => &ext.fstype,
+        Kind::Vfat(_) => "vfat",
+        Kind::Swap(_) => "swap",
+        Kind::Opaque(opaque) => &opaque.what,
+    }
+}
+
+struct Judge<'a> {
+    layout: &'a Layout,
+    waivers: &'a [String],
+    sticks: BTreeSet<&'a NodeId>,
+}
+
+impl<'a> Judge<'a> {
+    fn item(&self, node: &Node) -> Item {
+        let mount = self.mount(node).map(str::to_owned);
+        Item { node: node.id.clone(), path: node.path.clone(), what: what(node).to_owned(), mount, verdict: self.verdict(node) }
+    }
+
+    fn mount(&self, node: &Node) -> Option<&'a str> {
+        self.layout.mounts.iter().find(|mount| mount.node == node.id).map(|mount| mount.path.as_str())
+    }
+
+    fn verdict(&self, node: &Node) -> Verdict {
+        let system = self.carries_system(node);
+        if !system && let Some(reason) = self.left_out(node) {
+            return Verdict::LeftOut { reason: reason.to_owned() };
+        }
+        match self.captured(node) {
+            // A waiver says that something may be missing; it does not take out what can be captured but on the word of its owner.
+            _ if self.mount(node) != Some("/") && let Some(pattern) = self.waiver(node) => {
+                Verdict::Waived { pattern: pattern.to_owned() }
+            }
+            Ok(how) => Verdict::Captured { how: how.to_owned() },
+            Err(reason) => Verdict::Uncovered { reason, system },
+        }
+    }
+
+    fn left_out(&self, node: &Node) -> Option<&'static str> {
+        if self.sticks.contains(&node.id) {
+            return Some(STICK);
+        }
+        match &node.kind {
+            Kind::Disk(disk) => Some(match disk.table {
+                Table::None => "blank: there is nothing to bring back",
+                _ => "its partition table holds no partition",
+            }),
+            Kind::Opaque(opaque) => {
+                let rule = |what: &str| LEFT_OUT.iter().find(|(name, _)| *name == what).map(|(_, reason)| *reason);
+                // Partitions of a loop device are left out with it.
+                rule(&opaque.what).or_else(|| match node.on.as_slice() {
+                    [parent] => self.layout.node(parent).and_then(|parent| self.left_out_device(parent)),
+                    _ => None,
+                })
+            }
+            _ => None,
+        }
+    }
+
+    fn left_out_device(&self, node: &Node) -> Option<&'static str> {
+        match &node.kind {
+            Kind::Opaque(opaque) => LEFT_OUT.iter().find(|(name, _)| *name == opaque.what).map(|(_, reason)| *reason),
+            _ => None,
+        }
+    }
+
+    /// How a node comes back, or why it does not.
+    fn captured(&self, node: &Node) -> Result<&'static str, String> {
+        match &node.kind {
+            Kind::Ext(_) | Kind::Vfat(_) => {
+                self.stands(node)?;
+                match self.mount(node) {
+                    Some(_) => Ok("its files are archived"),
+                    None => Err("its root folder is not mounted anywhere, so its files cannot be read".into()),
+                }
+            }
+            Kind::Swap(_) => self.stands(node).map(|()| "it is made anew"),
+            Kind::Partition(partition) if partition.type_guid.as_str() == BIOS_BOOT => {
+                self.stands(node).map(|()| "the boot loader is installed anew")
+            }
+            Kind::Partition(_) => self.stands(node).map(|()| "it is empty and is made anew"),
+            Kind::Opaque(opaque) => {
+                let whole_disk = self.on_bare_disk(node) && self.mount(node).is_some();
+                Err(if whole_disk { WHOLE_DISK.to_owned() } else { reason(&opaque.what) })
+            }
+            Kind::Disk(_) => Err("it could not be read".into()),
+        }
+    }
+
+    /// Whether everything below a node is of the kinds that this version makes again.
+    fn stands(&self, node: &Node) -> Result<(), String> {
+        if self.on_bare_disk(node) {
+            return Err(WHOLE_DISK.to_owned());
+        }
+        for parent in node.on.iter().filter_map(|id| self.layout.node(id)) {
+            match &parent.kind {
+                Kind::Opaque(opaque) => {
+                    return Err(format!("it lies on {}: {}", parent.path, reason(&opaque.what)));
+                }
+                Kind::Disk(disk) => match disk.table {
+                    Table::Gpt(_) => {}
+                    Table::Mbr => return Err(reason("dos-partition")),
+                    Table::None => return Err(WHOLE_DISK.to_owned()),
+                },
+                _ => self.stands(parent)?,
+            }
+        }
+        if node.on.is_empty() && !matches!(node.kind, Kind::Disk(_)) {
+            return Err("it is not known which disk it lies on".into());
+        }
+        Ok(())
+    }
+
+    fn on_bare_disk(&self, node: &Node) -> bool {
+        let parents = node.on.iter().filter_map(|id| self.layout.node(id));
+        parents.into_iter().any(|parent| matches!(&parent.kind, Kind::Disk(disk) if disk.table == Table::None))
+    }
+
+    fn carries_system(&self, node: &Node) -> bool {
+        if let Some(path) = self.mount(node) {
+            return SYSTEM.contains(&path);
+        }
+        // An ESP beside the root filesystem holds what the firmware starts, mounted or not.
+        let on_esp = node.on.iter().filter_map(|id| self.layout.node(id)).any(
+            |parent| matches!(&parent.kind, Kind::Partition(partition) if partition.type_guid.as_str() == ESP),
+        );
+        let root_disks = self.layout.mount_at("/").map(|root| self.layout.disks_below(&root.node)).unwrap_or_default();
+        on_esp && !self.layout.disks_below(&node.id).is_disjoint(&root_disks)
+    }
+
+    /// The waiver that covers a node: by its own names, or because it covers everything that the node lies on.
+    fn waiver(&self, node: &Node) -> Option<&'a str> {
+        if let Some(waiver) = self.waivers.iter().find(|waiver| self.named(node, waiver)) {
+            return Some(waiver);
+        }
+        let below: Vec<Option<&str>> =
+            node.on.iter().map(|id| self.layout.node(id).and_then(|parent| self.waiver(parent))).collect();
+        below.iter().copied().collect::<Option<Vec<&str>>>()?.first().copied()
+    }
+
+    fn named(&self, node: &Node, waiver: &str) -> bool {
+        let mut names = vec![node.path.clone(), node.id.0.clone(), format!("TYPE={}", what(node))];
+        names.extend(self.mount(node).map(str::to_owned));
+        names.extend(label(node).filter(|label| !label.is_empty()).map(|label| format!("LABEL={label}")));
+        names.extend(match &node.kind {
+            Kind::Disk(disk) => disk.serial.as_ref().map(|serial| format!("SERIAL={serial}")),
+            Kind::Partition(partition) => Some(format!("PARTUUID={}", partition.guid.as_str().to_lowercase())),
+            Kind::Ext(ext) => Some(format!("UUID={}", ext.uuid)),
+            Kind::Vfat(vfat) => Some(format!("UUID={}", vfat.serial)),
+            Kind::Swap(swap) => Some(format!("UUID={}", swap.uuid)),
+            Kind::Opaque(_) => None,
+        });
+        names.iter().any(|name| fits(waiver, name))
+    }
+}
+
+const WHOLE_DISK: &str = "a filesystem on a whole disk, without a partition table, comes with a later version";
+
+/// Why something that is known by name only does not come back.
+fn reason(what: &str) -> String {
+    let later = |name: &str| format!("{name} comes with a later version");
+    match what {
+        "LVM2_member" | "lvm" => later("LVM"),
+        "crypto_LUKS" | "crypt" => later("LUKS"),
+        "linux_raid_member" | "md" => later("software RAID"),
+        _ if what.starts_with("raid") || what == "linear" => later("software RAID"),
+        "btrfs" | "xfs" | "f2fs" => later(what),
+        "zfs" | "zfs_member" => later("ZFS"),
+        "dos-partition" => later("a DOS (MBR) partition table"),
+        "mpath" | "multipath" => later("multipath"),
+        "partition" => "the partition table that it belongs to could not be read".into(),
+        "ext2" | "ext3" | "ext4" | "vfat" | "swap" => "it could not be read".into(),
+        "unknown" => "it holds something that no tool here knows".into(),
+        "ambiguous" => "it holds signatures of several kinds; wipe the stale one with wipefs".into(),
+        "nfs" | "nfs4" | "cifs" | "smb3" | "ceph" | "9p" | "virtiofs" | "glusterfs" | "afs" => {
+            "it lies on another machine: waive it by name if it is backed up there".into()
+        }
+        _ => format!("{what} is not a kind that this version brings back"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,289 @@
+use std::collections::BTreeMap;
+
+use layout::lsblk::BlockDevice;
+use layout::probe::{Content, Probe, assemble};
+use layout::swap::Swap;
+use layout::{Bytes, Guid, Layout, mountinfo};
+
+use super::*;
+
+const LINUX: &str = "0FC63DAF-8483-4772-8E79-3D69D8477DE4";
+const SUPERBLOCK: &[u8] = include_bytes!("../../../../layout/fixtures/ext4.superblock");
+
+/// A host in the making.
+#[derive(Default)]
+struct Host {
+    devices: Vec<BlockDevice>,
+    probes: BTreeMap<String, Probe>,
+    mounts: String,
+}
+
+impl Host {
+    fn device(mut self, kname: &str, kind: &str, parents: &[&str]) -> Self {
+        let index = self.devices.len();
+        self.devices.push(BlockDevice {
+            kname: kname.into(),
+            path: format!("/dev/{kname}"),
+            number: format!("8:{index}"),
+            kind: kind.into(),
+            size: Bytes::GIB,
+            parents: parents.iter().map(|parent| (*parent).to_owned()).collect(),
+            serial: (kind == "disk").then(|| format!("S-{kname}")),
+            ..BlockDevice::default()
+        });
+        self
+    }
+
+    /// A disk with a GPT whose partitions have these types and contents.
+    fn gpt(mut self, kname: &str, partitions: &[(&str, Content)]) -> Self {
+        self = self.device(kname, "disk", &[]);
+        let guid = |number: usize| Guid::new(&format!("{:08x}-0000-0000-0000-{number:012x}", kname.bytes().map(u32::from).sum::<u32>())).unwrap();
+        let mut list = Vec::new();
+        for (index, (type_guid, content)) in partitions.iter().enumerate() {
+            let name = format!("{kname}{}", index + 1);
+            self = self.device(&name, "part", &[kname]);
+            self.probes.insert(name, Probe { table: None, content: content.clone() });
+            list.push(layout::gpt::Partition {
+                number: index as u32 + 1,
+                type_guid: Guid::new(type_guid).unwrap(),
+                guid: guid(index + 1),
+                name: String::new(),
+                attributes: 0,
+                first_lba: 2048,
+                sectors: 2048,
+            });
+        }
+        let table = layout::gpt::GptTable {
+            guid: guid(0),
+            first_usable: 34,
+            last_usable: 99,
+            capacity: 128,
+            alignment: 2048,
+            boot_code: true,
+        };
+        self.probes.insert(kname.into(), Probe { table: Some((Table::Gpt(table), list)), content: Content::Unknown });
+        self
+    }
+
+    fn holds(mut self, kname: &str, content: Content) -> Self {
+        self.probes.insert(kname.into(), Probe { table: None, content });
+        self
+    }
+
+    fn mounted(mut self, kname: &str, path: &str, fstype: &str) -> Self {
+        let number = self.devices.iter().find(|device| device.kname == kname).map_or("0:77", |device| &device.number);
+        let id = self.mounts.lines().count() + 1;
+        let parent = usize::from(id > 1);
+        let line = format!("{id} {parent} {number} / {path} rw - {fstype} {kname} rw\n");
+        self.mounts.push_str(&line);
+        self
+    }
+
+    fn layout(&self) -> Layout {
+        assemble(&self.devices, &self.probes, &mountinfo::parse(self.mounts.as_bytes()))
+    }
+
+    fn coverage(&self, waivers: &[&str]) -> Coverage {
+        let waivers: Vec<String> = waivers.iter().map(|waiver| (*waiver).to_owned()).collect();
+        coverage(&self.layout(), &waivers, None)
+    }
+}
+
+fn ext(uuid: &str, label: &str) -> Content {
+    let mut ext = layout::ext::Ext::parse(SUPERBLOCK).unwrap();
+    (ext.uuid, ext.label) = (uuid.into(), label.into());
+    Content::Ext(ext)
+}
+
+fn vfat(label: &str) -> Content {
+    Content::Vfat(layout::vfat::Vfat {
+        serial: format!("{:04}-0001", label.len()),
+        label: label.into(),
+        fat_bits: 32,
+        sector_size: 512,
+        cluster_size: 4096,
+        used: Bytes(0),
+    })
+}
+
+fn swap() -> Content {
+    Content::Swap(Swap { uuid: "5".into(), label: String::new() })
+}
+
+/// BIOS boot, ESP, root, home, swap.
+fn workstation() -> Host {
+    Host::default()
+        .gpt(
+            "vda",
+            &[
+                (BIOS_BOOT, Content::Unknown),
+                (ESP, vfat("")),
+                (LINUX, ext("root", "")),
+                (LINUX, ext("home", "")),
+                (LINUX, swap()),
+            ],
+        )
+        .mounted("vda3", "/", "ext4")
+        .mounted("vda2", "/boot/efi", "vfat")
+        .mounted("vda4", "/home", "ext4")
+}
+
+fn verdict<'a>(coverage: &'a Coverage, path: &str) -> &'a Verdict {
+    let item = coverage.items.iter().find(|item| item.path == path || item.mount.as_deref() == Some(path));
+    &item.unwrap_or_else(|| panic!("no word on {path}: {:?}", coverage.items)).verdict
+}
+
+/// The reason why `path` is uncovered, and whether it carries the system.
+fn uncovered<'a>(coverage: &'a Coverage, path: &str) -> (&'a str, bool) {
+    match verdict(coverage, path) {
+        Verdict::Uncovered { reason, system } => (reason, *system),
+        other => panic!("{path} is {other:?}"),
+    }
+}
+
+#[test]
+fn a_workstation_is_captured_as_a_whole() {
+    let host = workstation();
+    let coverage = host.coverage(&[]);
+    assert_eq!(coverage.uncovered().count(), 0, "{:?}", coverage.items);
+    assert_eq!(coverage.items.len(), 5);
+    assert!(coverage.items.iter().all(|item| matches!(item.verdict, Verdict::Captured { .. })));
+    assert_eq!(crossed(&host.layout(), &coverage), [PathBuf::from("/boot/efi"), PathBuf::from("/home")]);
+    assert_eq!(coverage.disks(&host.layout()).len(), 1);
+}
+
+#[test]
+fn an_unmounted_filesystem_is_uncovered_but_not_the_system() {
+    let host = workstation().gpt("sdb", &[(LINUX, ext("data", "data"))]);
+    let coverage = host.coverage(&[]);
+    let (reason, system) = uncovered(&coverage, "/dev/sdb1");
+    assert!(reason.contains("not mounted") && !system, "{reason}");
+    assert!(!coverage.lacks_system());
+}
+
+#[test]
+fn an_unmounted_esp_beside_the_root_filesystem_carries_the_system() {
+    let mut host = workstation();
+    host.mounts = host.mounts.lines().filter(|line| !line.contains("/boot/efi")).map(|line| format!("{line}\n")).collect();
+    assert_eq!(uncovered(&host.coverage(&[]), "/dev/vda2"), ("its root folder is not mounted anywhere, so its files cannot be read", true));
+}
+
+#[test]
+fn waivers_name_devices_mounts_labels_uuids_serials_and_types() {
+    let host = || workstation().gpt("sdb", &[(LINUX, ext("data-uuid", "media"))]).mounted("nas:/x", "/mnt/nas", "nfs4");
+    for waiver in ["/dev/sdb1", "/dev/sd*", "LABEL=media", "UUID=data-uuid", "SERIAL=S-sdb", "PARTUUID=*-000000000001"] {
+        let coverage = host().coverage(&[waiver, "/mnt/*"]);
+        let expected = Verdict::Waived { pattern: waiver.to_owned() };
+        assert_eq!(verdict(&coverage, "/dev/sdb1"), &expected, "{waiver}");
+        assert_eq!((coverage.uncovered().count(), coverage.unused_waivers.len()), (0, 0), "{waiver}");
+    }
+    let coverage = host().coverage(&["TYPE=nfs4", "/dev/sdb", "LABEL=mispelt"]);
+    assert_eq!(coverage.uncovered().count(), 0);
+    assert_eq!(coverage.unused_waivers, ["LABEL=mispelt"]);
+    let coverage = host().coverage(&[]);
+    let (reason, system) = uncovered(&coverage, "/mnt/nas");
+    assert!(reason.contains("another machine") && !system);
+}
+
+#[test]
+fn a_waived_filesystem_is_not_archived_and_its_disk_is_not_written_to() {
+    let host = workstation().gpt("sdb", &[(LINUX, ext("data", ""))]).mounted("sdb1", "/srv", "ext4");
+    let coverage = host.coverage(&["/srv"]);
+    assert!(!crossed(&host.layout(), &coverage).contains(&PathBuf::from("/srv")));
+    assert_eq!(coverage.disks(&host.layout()).into_iter().collect::<Vec<_>>(), [&NodeId("disk:S-vda".into())]);
+}
+
+#[test]
+fn the_root_filesystem_cannot_be_waived() {
+    let coverage = workstation().coverage(&["/", "/dev/vda*"]);
+    assert!(coverage.restores(&NodeId("fs:root".into())), "{:?}", coverage.items);
+}
+
+#[test]
+fn kinds_of_a_later_version_are_named_with_what_lies_on_them() {
+    let host = Host::default()
+        .gpt("sda", &[(LINUX, Content::Other("LVM2_member".into())), (LINUX, Content::Other("btrfs".into()))])
+        .device("dm-0", "lvm", &["sda1"])
+        .holds("dm-0", ext("root", ""))
+        .mounted("dm-0", "/", "ext4")
+        .mounted("sda2", "/srv", "btrfs");
+    let coverage = host.coverage(&[]);
+    assert_eq!(uncovered(&coverage, "/"), ("it lies on /dev/dm-0: LVM comes with a later version", true));
+    assert_eq!(uncovered(&coverage, "/srv"), ("btrfs comes with a later version", false));
+    assert!(coverage.lacks_system());
+}
+
+#[test]
+fn a_root_filesystem_on_a_whole_disk_is_uncovered_and_carries_the_system() {
+    for content in [ext("root", ""), Content::Other("ext4".into())] {
+        let host = Host::default().device("vda", "disk", &[]).holds("vda", content).mounted("vda", "/", "ext4");
+        let coverage = host.coverage(&[]);
+        let (reason, system) = uncovered(&coverage, "/");
+        assert!(reason.contains("whole disk") && system, "{reason}");
+    }
+}
+
+#[test]
+fn a_dos_partition_table_is_uncovered() {
+    let mut host = Host::default().device("sda", "disk", &[]).device("sda1", "part", &["sda"]).holds("sda1", ext("root", ""));
+    host.probes.insert("sda".into(), Probe { table: Some((Table::Mbr, Vec::new())), content: Content::Unknown });
+    let host = host.mounted("sda1", "/", "ext4");
+    assert!(uncovered(&host.coverage(&[]), "/").0.contains("MBR"));
+}
+
+#[test]
+fn what_cannot_be_recognised_is_uncovered() {
+    let host = workstation().gpt("sdb", &[(LINUX, Content::Unknown)]).device("sdc", "disk", &[]).holds("sdc", Content::Unknown);
+    let coverage = host.coverage(&[]);
+    assert!(uncovered(&coverage, "/dev/sdb1").0.contains("no tool here knows"));
+    assert!(uncovered(&coverage, "/dev/sdc").0.contains("no tool here knows"));
+}
+
+#[test]
+fn empty_partitions_come_back_and_blank_disks_are_left_out() {
+    let host = workstation().gpt("sdb", &[(LINUX, Content::Blank)]).device("sdc", "disk", &[]).holds("sdc", Content::Blank).gpt("sdd", &[]);
+    let coverage = host.coverage(&[]);
+    assert!(matches!(verdict(&coverage, "/dev/sdb1"), Verdict::Captured { .. }));
+    assert!(matches!(verdict(&coverage, "/dev/sdc"), Verdict::LeftOut { .. }));
+    assert!(matches!(verdict(&coverage, "/dev/sdd"), Verdict::LeftOut { .. }));
+}
+
+#[test]
+fn loops_zram_optical_drives_overlays_and_sticks_are_left_out_and_leave_the_layout() {
+    let host = workstation()
+        .device("loop0", "loop", &[])
+        .device("loop0p1", "part", &["loop0"])
+        .device("zram0", "disk", &[])
+        .device("sr0", "rom", &[])
+        .gpt("sdb", &[(BIOS_BOOT, Content::Unknown), (ESP, vfat("LIFEBOATESP")), (LINUX, ext("stick", "LIFEBOAT"))])
+        .mounted("loop0", "/snap/core", "squashfs")
+        .mounted("overlay", "/var/lib/docker/overlay2/x/merged", "overlay")
+        .mounted("sdb3", "/media/stick", "ext4");
+    let mut layout = host.layout();
+    let coverage = host.coverage(&[]);
+    assert_eq!(coverage.uncovered().count(), 0, "{:?}", coverage.uncovered().collect::<Vec<_>>());
+    for path in ["/snap/core", "/dev/loop0p1", "/dev/zram0", "/dev/sr0", "/media/stick", "/dev/sdb2"] {
+        assert!(matches!(verdict(&coverage, path), Verdict::LeftOut { .. }), "{path}");
+    }
+    remove_left_out(&mut layout, &coverage);
+    assert_eq!(layout, workstation().layout());
+}
+
+#[test]
+fn the_stick_is_known_by_its_device_before_it_has_labels() {
+    let host = workstation().gpt("sdb", &[(LINUX, ext("old", "something"))]);
+    for stick in ["/dev/sdb", "/dev/sdb1"] {
+        let coverage = coverage(&host.layout(), &[], Some(stick));
+        assert!(matches!(verdict(&coverage, "/dev/sdb1"), Verdict::LeftOut { .. }), "{stick}");
+    }
+}
+
+#[test]
+fn no_rule_leaves_out_what_carries_the_system() {
+    let live = Host::default().device("loop0", "loop", &[]).mounted("overlay", "/", "overlay").mounted("loop0", "/usr", "squashfs");
+    let coverage = live.coverage(&[]);
+    assert!(uncovered(&coverage, "/").1 && uncovered(&coverage, "/usr").1);
+    let wrong = super::coverage(&workstation().layout(), &[], Some("/dev/vda"));
+    assert!(wrong.restores(&NodeId("fs:home".into())), "the system's disk is not a stick");
+    assert!(Host::default().coverage(&[]).lacks_system(), "a host without a root filesystem");
+}

@@ -1,0 +1,158 @@
+//! What this host is: storage, boot chain, network, identity and hardware, and which of its files an archive holds.
+//!
+//! Everything is read from the running system without stopping or changing it. Files of the kernel and the system are
+//! read through [`Source`], so that a test can stand in for a host; devices are opened read-only. What is missing (no
+//! firmware tables, no `lsblk`, a container) becomes a [`Gap`] with its reason, never a failure: whether the
+//! capture suffices is decided by [`coverage`] alone.
+//!
+//! Knows nothing of vaults, sticks and signatures.
+
+mod block;
+mod boot;
+pub(crate) mod content;
+pub mod coverage;
+mod efi;
+pub mod exclusions;
+mod hardware;
+mod identity;
+mod network;
+mod pattern;
+mod source;
+pub(crate) mod table;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use layout::{Bytes, Kind, Layout, fstab, mountinfo, probe};
+use manifest::host::{Exclusion, Gap, Host, SwapFile};
+
+use self::source::Source;
+
+/// What to capture, and what may be missing.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The root of the host: `/` but in tests.
+    pub root: PathBuf,
+    /// Waivers of the configuration: see [`coverage`] for what they may name.
+    pub waivers: Vec<String>,
+    /// The stick that is written to, or a partition of it, by its device path.
+    pub stick: Option<String>,
+    /// Folders that are never archived: vaults on this host.
+    pub vaults: Vec<PathBuf>,
+    /// Lifeboat's own state folder; its cache is not archived.
+    pub state: PathBuf,
+    /// The configuration's own exclusions.
+    pub exclude: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            root: "/".into(),
+            waivers: Vec::new(),
+            stick: None,
+            vaults: Vec::new(),
+            state: "/var/lib/lifeboat".into(),
+            exclude: Vec::new(),
+        }
+    }
+}
+
+/// A captured host.
+#[derive(Clone, Debug)]
+pub struct Captured {
+    /// What the manifest says of it.
+    pub host: Host,
+    /// What the archive is made of.
+    pub roots: Roots,
+}
+
+/// What an archive of a host is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roots {
+    /// The folder that becomes the snapshot's root.
+    pub root: PathBuf,
+    /// Mount points below it that are descended into; any other mounted filesystem is kept as an empty folder.
+    pub cross: Vec<PathBuf>,
+    /// What is left out, and why.
+    pub exclude: Vec<Exclusion>,
+}
+
+/// Captures a host.
+///
+/// # Errors
+/// When its mount table cannot be read: without it nothing can be said about what an archive would hold.
+pub fn host(options: &Options) -> anyhow::Result<Captured> {
+    use anyhow::Context as _;
+    let source = Source::new(&options.root);
+    let mut gaps = Vec::new();
+    let mounts = source.bytes("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
+    let swaps = fstab::parse_swaps(&source.text("/proc/swaps").unwrap_or_default());
+    let fstab = fstab::parse(&source.text("/etc/fstab").unwrap_or_default());
+
+    let devices = block::devices(&source, &mut gaps);
+    let probes = content::probes(&source, &devices, &mut gaps);
+    let mut layout = probe::assemble(&devices, &probes, &mountinfo::parse(&mounts));
+    measure_mounted(&source, &mut layout);
+
+    let mut coverage = coverage::coverage(&layout, &options.waivers, options.stick.as_deref());
+    let cross = coverage::crossed(&layout, &coverage);
+    let swap_files: Vec<SwapFile> = swaps
+        .into_iter()
+        .filter(|swap| swap.file)
+        // The kernel does not count the page that holds the header.
+        .map(|swap| SwapFile { path: swap.path, size: Bytes(swap.size.0 + 4096) })
+        .collect();
+    coverage.exclusions = exclusions::of(options, &swap_files, &fstab);
+    coverage::remove_left_out(&mut layout, &coverage);
+    gaps.extend(fragile_names(&fstab));
+
+    let roots = Roots { root: options.root.clone(), cross, exclude: coverage.exclusions.clone() };
+    let boot = boot::chain(&source, &layout, &mut gaps);
+    let network = network::state(&source, &mut gaps);
+    let hardware = hardware::profile(&source);
+    let identity = identity::identity(&source, &mut gaps);
+    Ok(Captured { host: Host { identity, layout, coverage, boot, network, hardware, fstab, swap_files, gaps }, roots })
+}
+
+/// Superblocks of mounted filesystems lag behind; the kernel's own count does not.
+fn measure_mounted(source: &Source, layout: &mut Layout) {
+    let used: BTreeMap<_, _> = layout
+        .mounts
+        .iter()
+        .filter_map(|mount| {
+            let found = rustix::fs::statvfs(source.path(&mount.path)).ok().filter(|_| source.is_live())?;
+            Some((mount.node.clone(), Bytes(found.f_blocks.saturating_sub(found.f_bfree) * found.f_frsize)))
+        })
+        .collect();
+    for node in &mut layout.nodes {
+        if let Some(used) = used.get(&node.id) {
+            match &mut node.kind {
+                Kind::Ext(ext) => ext.used = *used,
+                Kind::Vfat(vfat) => vfat.used = *used,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Lines of fstab that may mean another device on another machine.
+fn fragile_names(fstab: &[fstab::FstabEntry]) -> impl Iterator<Item = Gap> {
+    fstab.iter().filter(|entry| entry.names_kernel_device()).map(|entry| Gap {
+        what: format!("/etc/fstab: {} at {}", entry.spec, entry.path),
+        why: "it names a device by order of discovery, which may be another one on other hardware: name it by UUID".into(),
+    })
+}
+
+/// A gap, from an error.
+fn gap(what: impl Into<String>, why: impl std::fmt::Display) -> Gap {
+    Gap { what: what.into(), why: why.to_string() }
+}
+
+/// The absolute path of `path` in the host, as text.
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests;

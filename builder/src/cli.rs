@@ -1,0 +1,241 @@
+//! The command line as clap sees it. Parsing only: no file is opened here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Bare-metal disaster recovery for Linux hosts.
+///
+/// Captures this host onto a bootable USB stick with signed manifests; the stick brings a dead machine back.
+#[derive(Debug, Parser)]
+#[command(name = "lifeboat", version, propagate_version = true, max_term_width = 110)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 done with warnings, 10 no medium or vault, 11 locked, \
+12 wrong key, 20 signature refused, 21 corrupt, 22 rolled back, 30 a guard refused, 31 approval missing, 40 no space, 41 I/O error.")]
+pub struct Cli {
+    /// Configuration file [default: /etc/lifeboat/config.toml, if it exists]
+    #[arg(long, global = true, env = "LIFEBOAT_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print the result as JSON on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a vault, this host's signing key and a recovery identity
+    Init(Init),
+    /// Make a bootable stick
+    Create(Create),
+    /// Capture this host, or a tree, into the vault
+    Backup(Backup),
+    /// Sign a restore order: consent to an unattended restore, given beforehand
+    Order(Order),
+    /// List the snapshots of a vault
+    List(Reading),
+    /// Show a snapshot in full, and what is left out by rule
+    Show(Show),
+    /// Check a vault: every signature, every file against its signed digest
+    Verify(Verify),
+    /// Take files or the whole tree out of a snapshot
+    Extract(Extract),
+    /// Compare a restored disk image with a snapshot, entry by entry, without mounting it
+    Attest(Attest),
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a folder
+    Man {
+        /// The folder
+        folder: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Folder of the new vault
+    #[arg(long, value_name = "DIR")]
+    pub vault: PathBuf,
+    /// Recovery identity (age identity file): used when it exists, made anew when it does not
+    #[arg(long, value_name = "FILE")]
+    pub identity: PathBuf,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Compression {
+    /// Smallest
+    Xz,
+    /// Fastest to make
+    Zstd,
+}
+
+#[derive(Debug, Args)]
+pub struct Create {
+    /// A block device, or a file to make a stick's image in
+    pub target: PathBuf,
+    /// Do not ask; for a device its serial number is needed as well
+    #[arg(long)]
+    pub yes: bool,
+    /// Serial number of the device that may be overwritten
+    #[arg(long)]
+    pub serial: Option<String>,
+    /// The target again: needed for a device that the kernel does not call removable
+    #[arg(long, value_name = "DEVICE")]
+    pub fixed_disk: Option<PathBuf>,
+    /// Overwrite an image file that holds something
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Size of a new image file
+    #[arg(long, value_name = "SIZE", default_value = "8G", value_parser = crate::size::parse)]
+    pub size: u64,
+    /// Recovery identity: used when it exists, made anew when it does not [default: ./lifeboat-identity.txt]
+    #[arg(long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+    /// Compression of the rescue system
+    #[arg(long, value_enum)]
+    pub compress: Option<Compression>,
+    /// The rescue program [default: lifeboat-rescue beside this program, or /usr/lib/lifeboat/lifeboat-rescue]
+    #[arg(long, value_name = "FILE", env = "LIFEBOAT_RESCUE")]
+    pub rescue: Option<PathBuf>,
+    /// Take kernel, modules, tools and boot loaders from this root instead of /
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+    /// Capture this host onto the new stick as well
+    #[arg(long)]
+    pub backup: bool,
+    /// Capture this tree onto the new stick as well, instead of the host
+    #[arg(long, value_name = "PATH", conflicts_with = "backup")]
+    pub source: Option<PathBuf>,
+    /// Print what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// Vault folder
+    #[arg(long, value_name = "DIR", conflicts_with = "stick")]
+    pub vault: Option<PathBuf>,
+    /// Stick: a device or an image file [default: the one in the configuration, or the one made last]
+    #[arg(long, value_name = "TARGET")]
+    pub stick: Option<PathBuf>,
+    /// Capture this tree instead of the host; the path itself is the root of the snapshot
+    #[arg(long, value_name = "PATH")]
+    pub source: Option<PathBuf>,
+    /// Print what would be captured, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The rescue program, should the stick's boot slot need a refresh
+    #[arg(long, value_name = "FILE", env = "LIFEBOAT_RESCUE")]
+    pub rescue: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum After {
+    /// Start the restored system
+    Reboot,
+    /// Switch off
+    PowerOff,
+}
+
+#[derive(Debug, Args)]
+pub struct Order {
+    /// The stick it is for [default: as for backup]
+    #[arg(long, value_name = "TARGET")]
+    pub stick: Option<PathBuf>,
+    /// Product UUID of the machine (cat /sys/class/dmi/id/product_uuid), or `any`
+    #[arg(long, value_name = "UUID|any")]
+    pub machine: String,
+    /// Serial number of a disk that may be overwritten; SERIAL=RECORDED where it takes the place of another one
+    #[arg(long = "disk", value_name = "SERIAL[=RECORDED]", required = true)]
+    pub disks: Vec<String>,
+    /// The snapshot: `latest` or its number
+    #[arg(long, default_value = "latest")]
+    pub snapshot: String,
+    /// How long the order holds
+    #[arg(long, value_name = "DAYS", default_value = "7d", value_parser = crate::size::parse_days)]
+    pub expires: i64,
+    /// What the machine does afterwards
+    #[arg(long, value_enum, default_value = "reboot")]
+    pub then: After,
+}
+
+/// A vault to read, and whose signatures count.
+#[derive(Debug, Args)]
+pub struct Reading {
+    /// Vault folder, or a stick: a device or an image file
+    #[arg(long, value_name = "DIR|STICK")]
+    pub vault: Option<PathBuf>,
+    /// Allowed signers file (as for ssh-keygen) with the keys whose signatures count [default: this host's own]
+    #[arg(long, value_name = "FILE")]
+    pub signers: Option<PathBuf>,
+    /// Host whose snapshots are meant, where a vault holds several
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Show {
+    #[command(flatten)]
+    pub reading: Reading,
+    /// `latest` or its number
+    #[arg(default_value = "latest")]
+    pub snapshot: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Level {
+    /// Every file against its name and the signed list; needs no key
+    Sealed,
+    /// Opens everything and hashes every file as well
+    Data,
+}
+
+#[derive(Debug, Args)]
+pub struct Verify {
+    #[command(flatten)]
+    pub reading: Reading,
+    /// How deep
+    #[arg(long, value_enum, default_value = "sealed")]
+    pub level: Level,
+    /// Recovery identity, for `data`
+    #[arg(long, value_name = "FILE", required_if_eq("level", "data"))]
+    pub identity: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Extract {
+    #[command(flatten)]
+    pub reading: Reading,
+    /// Recovery identity
+    #[arg(long, value_name = "FILE")]
+    pub identity: PathBuf,
+    /// `latest` or its number
+    pub snapshot: String,
+    /// Paths inside the snapshot; none: the whole tree
+    pub paths: Vec<PathBuf>,
+    /// Folder to put them in; made when it does not exist
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Attest {
+    #[command(flatten)]
+    pub reading: Reading,
+    /// Images of the restored disks, or the disks themselves
+    #[arg(required = true)]
+    pub images: Vec<PathBuf>,
+    /// Recovery identity
+    #[arg(long, value_name = "FILE")]
+    pub identity: PathBuf,
+    /// `latest` or its number
+    #[arg(long, default_value = "latest")]
+    pub snapshot: String,
+}

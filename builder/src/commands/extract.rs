@@ -1,0 +1,82 @@
+//! `lifeboat extract`: files or the whole tree out of a snapshot.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use layout::Bytes;
+use serde::Serialize;
+use vault::{EntryPath, Restore, Selection};
+
+use crate::cli::Extract;
+use crate::commands::Context;
+use crate::exit::{Exit, refusal};
+use crate::identity;
+use crate::progress::Bar;
+use crate::reading::Opened;
+
+#[derive(Serialize)]
+struct Report {
+    schema: u32,
+    snapshot: u64,
+    entries: u64,
+    bytes: u64,
+    problems: Vec<Problem>,
+}
+
+#[derive(Serialize)]
+struct Problem {
+    path: String,
+    what: String,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the vault cannot be read, a signature or content is refused, the key does not open it, or writing fails.
+pub fn run(context: &Context, args: &Extract) -> anyhow::Result<Exit> {
+    let opened = Opened::open(context, &args.reading)?;
+    let identities = identity::read(&args.identity)?;
+    let manifest = opened.choose(&args.snapshot)?;
+    let bar = Bar::new("extracting");
+    let mut restore = Restore::new(&manifest.contents, &identities, args.to.clone());
+    restore.select = selection(&args.paths)?;
+    restore.progress = &bar;
+    let restored = opened.vault.restore(&restore)?;
+    bar.finish();
+    let report = Report {
+        schema: 1,
+        snapshot: manifest.serial.0,
+        entries: restored.entries,
+        bytes: restored.bytes,
+        problems: restored
+            .problems
+            .iter()
+            .map(|problem| Problem { path: problem.path.to_string(), what: problem.what.clone() })
+            .collect(),
+    };
+    context.print(&report, || text(&report, &args.to))?;
+    if restored.entries == 0 {
+        return Err(refusal(Exit::Failed, format!("snapshot {} holds nothing under the given paths", report.snapshot)));
+    }
+    Ok(if report.problems.is_empty() { Exit::Done } else { Exit::Warnings })
+}
+
+fn selection(paths: &[std::path::PathBuf]) -> anyhow::Result<Selection> {
+    if paths.is_empty() {
+        return Ok(Selection::All);
+    }
+    let entry = |path: &std::path::PathBuf| {
+        EntryPath::from_argument(path.as_os_str().as_bytes())
+            .ok_or_else(|| refusal(Exit::Usage, format!("{}: no path inside a snapshot", path.display())))
+    };
+    Ok(Selection::Paths(paths.iter().map(entry).collect::<anyhow::Result<_>>()?))
+}
+
+fn text(report: &Report, to: &Path) -> String {
+    let mut text =
+        format!("{} entries, {} from snapshot {} in {}\n", report.entries, Bytes(report.bytes), report.snapshot, to.display());
+    for problem in &report.problems {
+        text += &format!("not as recorded: {}: {}\n", problem.path, problem.what);
+    }
+    text
+}

@@ -1,0 +1,52 @@
+//! One file for each subcommand: it takes parsed arguments, calls the parts that do the work, and prints the result.
+
+pub mod attest;
+pub mod backup;
+pub mod create;
+pub mod extract;
+pub mod init;
+pub mod list;
+pub mod manual;
+pub mod order;
+pub mod show;
+pub mod verify;
+
+use serde::Serialize;
+
+use crate::cli::Cli;
+use crate::config::Config;
+use crate::state::State;
+
+/// What every command needs.
+pub struct Context {
+    /// The configuration.
+    pub config: Config,
+    /// What this host remembers.
+    pub state: State,
+    /// Results are printed as JSON.
+    pub json: bool,
+}
+
+impl Context {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// When it is not valid (exit 2).
+    pub fn load(cli: &Cli) -> anyhow::Result<Self> {
+        Ok(Self { config: Config::load(cli.config.as_deref())?, state: State::here(), json: cli.json })
+    }
+
+    /// Prints a result: `value` as JSON where that was asked for, else `text`.
+    ///
+    /// # Errors
+    /// When the value cannot be encoded.
+    pub fn print<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(value)?);
+        } else {
+            let text = text();
+            println!("{}", text.trim_end());
+        }
+        Ok(())
+    }
+}

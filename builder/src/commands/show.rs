@@ -1,0 +1,117 @@
+//! `lifeboat show`: one snapshot in full, and what is left out by rule.
+
+use std::fmt::Write as _;
+
+use layout::{Bytes, Kind, Layout, Node};
+use manifest::host::{Coverage, Verdict};
+use manifest::{Host, Verified};
+
+use crate::capture::exclusions;
+use crate::cli::Show;
+use crate::commands::Context;
+use crate::exit::Exit;
+use crate::reading::{Manifest, Opened};
+
+/// Runs the command.
+///
+/// # Errors
+/// When the vault cannot be read or the manifest is refused.
+pub fn run(context: &Context, args: &Show) -> anyhow::Result<Exit> {
+    let opened = Opened::open(context, &args.reading)?;
+    let manifest = opened.choose(&args.snapshot)?;
+    context.print::<Manifest>(&manifest, || text(&manifest))?;
+    Ok(Exit::Done)
+}
+
+fn text(manifest: &Verified<Manifest>) -> String {
+    let totals = &manifest.contents.totals;
+    let mut text = format!(
+        "snapshot {} of {}, signed by {}\ntaken      {} to {}\ncontent    {} entries, {} in {} segments; {} written by this run\n",
+        manifest.serial,
+        manifest.host_name,
+        manifest.signer().fingerprint(),
+        manifest.started,
+        manifest.finished,
+        totals.entries,
+        Bytes(totals.bytes),
+        manifest.contents.segments.len(),
+        Bytes(totals.added_sealed),
+    );
+    if let Some(stale) = manifest.stale_after {
+        let _ = writeln!(text, "stale from {stale}");
+    }
+    if let Some(host) = &manifest.host {
+        text += &machine(host);
+        text += &storage(&host.layout);
+        text += &coverage(&host.coverage);
+    }
+    for problem in &manifest.problems {
+        let _ = writeln!(text, "warning    {}: {}", problem.object, problem.what);
+    }
+    text += "\nleft out of every host snapshot by rule:\n";
+    for exclusion in exclusions::defaults() {
+        let _ = writeln!(text, "  {:<34} {}", exclusion.pattern, exclusion.reason);
+    }
+    text
+}
+
+fn machine(host: &Host) -> String {
+    format!(
+        "system     {}, kernel {}, {} firmware\nmachine    {}, {} processors, {}\n",
+        host.identity.os.name,
+        host.boot.kernel.release,
+        host.boot.firmware,
+        host.hardware.cpu,
+        host.hardware.cpus,
+        host.hardware.memory,
+    )
+}
+
+fn storage(layout: &Layout) -> String {
+    let mut text = String::from("\nstorage:\n");
+    for (disk, _) in layout.disks() {
+        tree(layout, disk, 1, &mut text);
+    }
+    text
+}
+
+fn tree(layout: &Layout, node: &Node, depth: usize, text: &mut String) {
+    // No real stack of storage is as deep as this; a circle in the graph would be.
+    if depth > 16 {
+        return;
+    }
+    let mount = layout.mounts.iter().find(|mount| mount.node == node.id);
+    let place = mount.map_or(String::new(), |mount| format!(" on {}", mount.path));
+    let _ = writeln!(text, "{:indent$}{} {}{place}", "", describe(node), node.size, indent = depth * 2);
+    for child in layout.children(&node.id) {
+        tree(layout, child, depth + 1, text);
+    }
+}
+
+fn describe(node: &Node) -> String {
+    match &node.kind {
+        Kind::Disk(disk) => {
+            format!("{} {} serial {}", node.path, disk.model, disk.serial.as_deref().unwrap_or("none"))
+        }
+        Kind::Partition(partition) => format!("{} {:?}", node.path, partition.name),
+        Kind::Ext(ext) => format!("{} {}", ext.fstype, ext.uuid),
+        Kind::Vfat(vfat) => format!("vfat {}", vfat.serial),
+        Kind::Swap(swap) => format!("swap {}", swap.uuid),
+        Kind::Opaque(opaque) => opaque.what.clone(),
+    }
+}
+
+fn coverage(coverage: &Coverage) -> String {
+    let mut text = String::from("\ncoverage:\n");
+    for item in &coverage.items {
+        let word = match &item.verdict {
+            Verdict::Captured { how } => format!("captured ({how})"),
+            Verdict::Waived { pattern } => format!("waived by {pattern:?}"),
+            Verdict::LeftOut { reason } => format!("left out: {reason}"),
+            Verdict::Uncovered { reason, .. } => format!("NOT CAPTURED: {reason}"),
+        };
+        let place = item.mount.as_deref().unwrap_or("");
+        let _ = writeln!(text, "  {:<20} {:<14} {place:<16} {word}", item.path, item.what);
+    }
+    text
+}

@@ -1,0 +1,141 @@
+//! The configuration file. A key that is not known is refused with the nearest one that is.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde::Deserialize;
+
+use crate::exit::{Exit, refusal};
+
+/// Where it lies unless another file is named.
+const DEFAULT_PATH: &str = "/etc/lifeboat/config.toml";
+
+/// What an admin may set. Everything has a default: without the file, a first run works.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Version of this format: 1.
+    pub version: u32,
+    /// The host's name in the vault [default: the host name].
+    pub host_name: Option<String>,
+    /// Vault folder that `backup` writes to when no stick is meant.
+    pub vault: Option<PathBuf>,
+    /// The stick that `backup` writes to: a device by its stable name, or an image file.
+    pub stick: Option<PathBuf>,
+    /// Compression of the rescue system: `xz` or `zstd`.
+    pub compress: Option<String>,
+    /// Days after which the rescue calls a snapshot stale.
+    pub stale_after_days: Option<u32>,
+    /// Paths and patterns that are left out, beside the default list.
+    #[serde(default)]
+    pub exclude: Vec<String>,
+    /// Devices and mount points that need not be captured, each with a reason.
+    #[serde(default)]
+    pub waive: Vec<Waiver>,
+}
+
+/// Something that need not be captured.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Waiver {
+    /// Device (`/dev/sdb1`, `sdb*`), mount point, or filesystem type.
+    pub what: String,
+    /// Why; it stands in the manifest.
+    pub reason: String,
+}
+
+const KEYS: &[&str] =
+    &["version", "host_name", "vault", "stick", "compress", "stale_after_days", "exclude", "waive"];
+const WAIVER_KEYS: &[&str] = &["what", "reason"];
+
+impl Config {
+    /// Reads `named`, or the default file when it exists, or gives the defaults.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is not a valid configuration (exit 2).
+    pub fn load(named: Option<&Path>) -> anyhow::Result<Self> {
+        let path = named.unwrap_or(Path::new(DEFAULT_PATH));
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self { version: 1, ..Self::default() });
+            }
+            Err(error) => return Err(refusal(Exit::Usage, format!("reading {}: {error}", path.display()))),
+        };
+        Self::parse(&text)
+            .map_err(|message| refusal(Exit::Usage, format!("{}: {message}; nothing was done", path.display())))
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
+        refuse_unknown(table.keys(), KEYS, "")?;
+        for waiver in table.get("waive").and_then(toml::Value::as_array).into_iter().flatten() {
+            refuse_unknown(waiver.as_table().into_iter().flat_map(toml::Table::keys), WAIVER_KEYS, " in [[waive]]")?;
+        }
+        let config: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        match config.version {
+            1 => {}
+            other => return Err(format!("version = {other} is not known to this program, which reads version = 1")),
+        }
+        match config.compress.as_deref() {
+            None | Some("xz" | "zstd") => Ok(config),
+            Some(other) => Err(format!("compress = {other:?}: xz or zstd is wanted")),
+        }
+    }
+
+    /// The host's name in the vault.
+    ///
+    /// # Errors
+    /// When the configured name cannot be a folder's name (exit 2).
+    pub fn host_name(&self) -> anyhow::Result<manifest::HostName> {
+        let name = match &self.host_name {
+            Some(name) => name.clone(),
+            None => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        };
+        name.parse()
+            .map_err(|error| refusal(Exit::Usage, format!("{error}")))
+            .context("the name under which this host is stored; set host_name in the configuration")
+    }
+}
+
+fn refuse_unknown<'a>(
+    found: impl IntoIterator<Item = &'a String>,
+    known: &[&str],
+    place: &str,
+) -> Result<(), String> {
+    for key in found {
+        if known.contains(&key.as_str()) {
+            continue;
+        }
+        let nearest = known.iter().max_by(|a, b| {
+            strsim::jaro_winkler(a, key).total_cmp(&strsim::jaro_winkler(b, key))
+        });
+        let hint = match nearest {
+            Some(near) if strsim::jaro_winkler(near, key) > 0.7 => format!("did you mean `{near}`?"),
+            _ => format!("known are {}", known.join(", ")),
+        };
+        return Err(format!("the key `{key}`{place} is not known; {hint}"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typo_is_refused_with_the_nearest_key() {
+        let error = Config::parse("version = 1\nexlude = []\n").unwrap_err();
+        assert_eq!(error, "the key `exlude` is not known; did you mean `exclude`?");
+        let error = Config::parse("version = 1\n[[waive]]\nwhat = \"sdb\"\nreson = \"x\"\n").unwrap_err();
+        assert_eq!(error, "the key `reson` in [[waive]] is not known; did you mean `reason`?");
+    }
+
+    #[test]
+    fn versions_and_values_that_are_not_known_are_refused() {
+        assert!(Config::parse("version = 2\n").unwrap_err().contains("version = 2"));
+        assert!(Config::parse("exclude = []\n").unwrap_err().contains("version"));
+        assert!(Config::parse("version = 1\ncompress = \"gzip\"\n").unwrap_err().contains("gzip"));
+        assert!(Config::parse("version = 1\nexclude = 3\n").is_err());
+    }
+}

@@ -1,0 +1,161 @@
+//! One run: what is captured goes into the vault, and the signed manifest over it comes last.
+//!
+//! The order matters: the vault is locked, the newest snapshot is verified and must be the one that this host knows, segments and
+//! catalogue are written, then the manifest with its signature. A run that is cut before that leaves the vault as it was.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use jiff::{SignedDuration, Timestamp};
+use manifest::{
+    AuditLog, BootFile, Consistency, FORMAT, Host, HostKey, HostName, Problem, Scope, Serial, Source, Verified, seal,
+};
+use vault::{Backup, Exclusion, Finished, Vault};
+
+use crate::commands::Context;
+use crate::exit::{Exit, refusal};
+use crate::progress::Bar;
+use crate::reading::{Manifest, read_manifest, refuse_rollback};
+use crate::state::Newest;
+
+/// What one run captures.
+pub struct Subject {
+    /// The folder whose tree is the snapshot.
+    pub root: PathBuf,
+    /// Mount points below it that belong to the snapshot, absolute inside it.
+    pub cross: Vec<PathBuf>,
+    /// What is left out.
+    pub exclude: Vec<Exclusion>,
+    /// The machine, for a whole host.
+    pub host: Option<Host>,
+    /// What the capture of the machine found wanting.
+    pub problems: Vec<Problem>,
+}
+
+/// Captures `subject` into `vault`. The stick's boot files, if any, are put under the same signature.
+///
+/// # Errors
+/// When another run has the lock (11), the vault was rolled back (22), or the engine fails; the snapshots before stay as they are.
+pub fn take(context: &Context, vault: &Vault, subject: Subject, boot_files: Vec<BootFile>) -> anyhow::Result<Manifest> {
+    let key = context.state.host_key()?;
+    let host = context.config.host_name()?;
+    let _lock = vault.lock()?;
+    let previous = newest(context, vault, &host, &key)?;
+    let serial = Serial(previous.as_ref().map_or(1, |manifest| manifest.serial.0 + 1));
+    let started = Timestamp::now();
+    let finished = run_engine(context, vault, &subject, &host, serial)?;
+    let manifest = describe(context, vault, subject, &host, serial, started, previous.as_ref(), finished, boot_files)?;
+    let (json, signature) = seal(&manifest, &key)?;
+    vault.put_manifest(host.as_str(), serial.0, &json, &signature)?;
+    context.state.set_newest(vault.id(), &host, &Newest { serial, digest: manifest::Digest::of(&json) })?;
+    let exit = exit_of(&manifest);
+    record(vault, &host, &key, "backup", &format!("snapshot {serial}"), exit)?;
+    Ok(manifest)
+}
+
+/// The exit code that a finished run deserves.
+pub fn exit_of(manifest: &Manifest) -> Exit {
+    let host = manifest.host.as_ref();
+    if host.is_some_and(|host| host.coverage.lacks_system()) {
+        Exit::Failed
+    } else if !manifest.problems.is_empty() || host.is_some_and(|host| host.coverage.uncovered().next().is_some()) {
+        Exit::Warnings
+    } else {
+        Exit::Done
+    }
+}
+
+/// Appends a line to the vault's audit log.
+///
+/// # Errors
+/// When the log that is there does not verify, or the line cannot be written.
+pub fn record(
+    vault: &Vault,
+    host: &HostName,
+    key: &HostKey,
+    operation: &str,
+    detail: &str,
+    exit: Exit,
+) -> anyhow::Result<()> {
+    let text = String::from_utf8_lossy(&vault.audit(host.as_str())?).into_owned();
+    let log = AuditLog::verify(&text, &[key.public()]).context("the vault's audit log; the operation itself is done")?;
+    let line = log.next(operation, detail, exit as u8, key)?;
+    Ok(vault.audit_append(host.as_str(), line.trim_end())?)
+}
+
+fn newest(
+    context: &Context,
+    vault: &Vault,
+    host: &HostName,
+    key: &HostKey,
+) -> anyhow::Result<Option<Verified<Manifest>>> {
+    let serial = vault.serials(host.as_str())?.into_iter().max().map(Serial);
+    let trusted = [vec![key.public()], context.state.trusted()?].concat();
+    let newest = serial.map(|serial| read_manifest(vault, host, serial, &trusted)).transpose()?;
+    let known = context.state.newest(vault.id(), host)?;
+    refuse_rollback(known.as_ref(), newest.as_ref(), "the vault")?;
+    Ok(newest)
+}
+
+fn run_engine(
+    context: &Context,
+    vault: &Vault,
+    subject: &Subject,
+    host: &HostName,
+    serial: Serial,
+) -> anyhow::Result<Finished> {
+    if !subject.root.is_dir() {
+        return Err(refusal(Exit::Failed, format!("{} is no folder that can be read; nothing was stored", subject.root.display())));
+    }
+    let bar = Bar::new("capturing");
+    let mut backup = Backup::new(subject.root.clone(), host.as_str(), serial.0);
+    backup.cross.clone_from(&subject.cross);
+    backup.exclude.clone_from(&subject.exclude);
+    backup.cache = Some(context.state.cache(vault.id()));
+    backup.progress = &bar;
+    let finished = vault.backup(&backup).with_context(|| format!("capturing {}", subject.root.display()))?;
+    bar.finish();
+    Ok(finished)
+}
+
+#[expect(clippy::too_many_arguments, reason = "a manifest is made of all of them, once")]
+fn describe(
+    context: &Context,
+    vault: &Vault,
+    subject: Subject,
+    host_name: &HostName,
+    serial: Serial,
+    started: Timestamp,
+    previous: Option<&Verified<Manifest>>,
+    finished: Finished,
+    boot_files: Vec<BootFile>,
+) -> anyhow::Result<Manifest> {
+    let now = Timestamp::now();
+    let days = i64::from(context.config.stale_after_days.unwrap_or(30));
+    let mut problems = subject.problems;
+    problems.extend(
+        finished.problems.into_iter().map(|problem| Problem { object: problem.path.to_string(), what: problem.what }),
+    );
+    Ok(Manifest {
+        format: FORMAT,
+        vault: vault.id().parse()?,
+        host_name: host_name.clone(),
+        serial,
+        previous: previous.map(|manifest| manifest.digest().clone()),
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+        started,
+        finished: now,
+        stale_after: Some(now.checked_add(SignedDuration::from_hours(24 * days))?),
+        scope: if subject.host.is_some() { Scope::Host } else { Scope::Tree },
+        sources: vec![Source {
+            path: subject.root.to_string_lossy().into_owned(),
+            entries: finished.contents.totals.entries,
+            bytes: finished.contents.totals.bytes,
+            consistency: Consistency::Live,
+        }],
+        host: subject.host,
+        problems,
+        boot_files,
+        contents: finished.contents,
+    })
+}

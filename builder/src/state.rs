@@ -1,0 +1,228 @@
+//! What this host remembers: its signing key, the vaults and sticks it knows, and the newest serial of each.
+//!
+//! Lies in `/var/lib/lifeboat`, or where `LIFEBOAT_STATE` says. Losing it costs one full run and, for the key, new
+//! sticks; it holds no secret that opens a backup.
+
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use layout::Guid;
+use manifest::{Digest, HostKey, HostName, PublicKey, Serial, VaultId};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::exit::{Exit, refusal};
+
+const DEFAULT_PATH: &str = "/var/lib/lifeboat";
+const KEY_FILE: &str = "host_ed25519";
+
+/// The state folder.
+#[derive(Clone, Debug)]
+pub struct State {
+    folder: PathBuf,
+}
+
+/// The newest snapshot that this host knows of in a vault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Newest {
+    /// Its number.
+    pub serial: Serial,
+    /// SHA-256 of its manifest.
+    pub digest: Digest,
+}
+
+/// A stick that this host made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownStick {
+    /// Disk GUID.
+    pub guid: Guid,
+    /// Device or file it was made on.
+    pub target: PathBuf,
+    /// The vault on it.
+    pub vault: VaultId,
+}
+
+impl State {
+    /// The folder that the environment names, or the default one.
+    pub fn here() -> Self {
+        let folder = std::env::var_os("LIFEBOAT_STATE").map_or_else(|| DEFAULT_PATH.into(), PathBuf::from);
+        Self { folder }
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The host's signing key.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub fn host_key(&self) -> anyhow::Result<HostKey> {
+        let path = self.folder.join(KEY_FILE);
+        let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => refusal(
+                Exit::Failed,
+                format!("this host has no signing key ({}); make one with `lifeboat init` or `lifeboat create`", path.display()),
+            ),
+            _ => anyhow::Error::new(error).context(format!("reading {}", path.display())),
+        })?;
+        HostKey::from_openssh(&text).with_context(|| format!("reading {}", path.display()))
+    }
+
+    /// The host's signing key, made now if there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read or made.
+    pub fn host_key_or_new(&self, host: &HostName) -> anyhow::Result<HostKey> {
+        if self.folder.join(KEY_FILE).try_exists()? {
+            return self.host_key();
+        }
+        let key = HostKey::generate(&format!("lifeboat@{host}"))?;
+        self.write(KEY_FILE, key.to_openssh()?.as_bytes())?;
+        self.write("host_ed25519.pub", format!("{} lifeboat@{host}\n", key.public()).as_bytes())?;
+        Ok(key)
+    }
+
+    /// Whose signatures count on this host: its own, and those in `signers` (an allowed signers file).
+    ///
+    /// # Errors
+    /// When a key file cannot be read.
+    pub fn trusted(&self) -> anyhow::Result<Vec<PublicKey>> {
+        let mut keys = Vec::new();
+        if self.folder.join(KEY_FILE).try_exists()? {
+            keys.push(self.host_key()?.public());
+        }
+        let signers = self.folder.join("signers");
+        if signers.try_exists()? {
+            keys.extend(read_signers(&signers)?);
+        }
+        Ok(keys)
+    }
+
+    /// The folder of the cache for `vault`.
+    pub fn cache(&self, vault: &str) -> PathBuf {
+        self.folder.join("vaults").join(vault).join("cache")
+    }
+
+    /// The newest snapshot known.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub fn newest(&self, vault: &str, host: &HostName) -> anyhow::Result<Option<Newest>> {
+        self.read_json(&format!("vaults/{vault}/newest-{host}.json"))
+    }
+
+    /// Remembers the newest snapshot.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn set_newest(&self, vault: &str, host: &HostName, newest: &Newest) -> anyhow::Result<()> {
+        self.write_json(&format!("vaults/{vault}/newest-{host}.json"), newest)
+    }
+
+    /// The stick made or used last.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub fn stick(&self) -> anyhow::Result<Option<KnownStick>> {
+        self.read_json("stick.json")
+    }
+
+    /// Remembers the stick.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn set_stick(&self, stick: &KnownStick) -> anyhow::Result<()> {
+        self.write_json("stick.json", stick)
+    }
+
+    fn read_json<T: DeserializeOwned>(&self, name: &str) -> anyhow::Result<Option<T>> {
+        let path = self.folder.join(name);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+        };
+        serde_json::from_slice(&text).map(Some).with_context(|| format!("reading {}", path.display()))
+    }
+
+    fn write_json<T: Serialize>(&self, name: &str, value: &T) -> anyhow::Result<()> {
+        self.write(name, &serde_json::to_vec_pretty(value)?)
+    }
+
+    /// Writes a file that only root reads, whole or not at all.
+    fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        let path = self.folder.join(name);
+        let folder = path.parent().unwrap_or(&self.folder);
+        write_secret(folder, &path, bytes).with_context(|| format!("writing {}", path.display()))
+    }
+}
+
+fn write_secret(folder: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let temporary = path.with_extension("new");
+    let mut file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    fs::File::open(folder)?.sync_all()
+}
+
+/// The Ed25519 keys of an allowed signers file; other kinds of key are passed over, as `ssh-keygen` does for options that it does not know.
+///
+/// # Errors
+/// When the file cannot be read or names no usable key.
+pub fn read_signers(path: &Path) -> anyhow::Result<Vec<PublicKey>> {
+    let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    let keys: Vec<PublicKey> = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'))
+        .filter_map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let kind = words.iter().position(|word| *word == "ssh-ed25519")?;
+            format!("ssh-ed25519 {}", words.get(kind + 1)?).parse().ok()
+        })
+        .collect();
+    if keys.is_empty() {
+        return Err(refusal(Exit::Usage, format!("{} names no ssh-ed25519 key", path.display())));
+    }
+    Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_key_is_made_once_and_only_its_owner_reads_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State { folder: folder.path().join("state") };
+        let host = "node".parse().unwrap();
+        assert_eq!(crate::exit::exit_of(&state.host_key().unwrap_err()), Exit::Failed);
+        let made = state.host_key_or_new(&host).unwrap().public();
+        assert_eq!(state.host_key_or_new(&host).unwrap().public(), made);
+        let mode = fs::metadata(state.folder.join(KEY_FILE)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(state.trusted().unwrap(), vec![made]);
+    }
+
+    #[test]
+    fn signers_are_read_as_ssh_keygen_reads_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("signers");
+        let key = HostKey::generate("x").unwrap().public();
+        fs::write(&file, format!("# comment\nnode namespaces=\"lifeboat-manifest\" {key} node\n")).unwrap();
+        assert_eq!(read_signers(&file).unwrap(), vec![key]);
+        fs::write(&file, "nothing\n").unwrap();
+        assert!(read_signers(&file).is_err());
+    }
+}

@@ -1,0 +1,172 @@
+//! Boot slots on the ESP: writing one whole, reading it back, and then switching to it.
+
+use std::fs::File;
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use layout::Guid;
+use manifest::{
+    BootFile, BootSlot, Digest, FORMAT, HostKey, HostName, PublicKey, Serial, SlotName, TrustRoot, Unverified, VaultId,
+    Verified, seal,
+};
+
+use super::esp::Esp;
+use super::system::{self, System};
+use super::table::Place;
+
+/// Which slot GRUB starts: a file of fixed length, so that switching is one sector written in place.
+const SWITCH: &str = "boot/grub/slot.cfg";
+/// Folders whose files take part in booting either slot.
+const COMMON: &[&str] = &["boot/grub/grub.cfg", "EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/grubx64.efi", "EFI/BOOT/mmx64.efi"];
+
+/// Whom a slot belongs to.
+pub struct Owner<'a> {
+    /// The stick's disk GUID.
+    pub stick: &'a Guid,
+    /// The vault on it.
+    pub vault: &'a VaultId,
+    /// The host.
+    pub host_name: &'a HostName,
+    /// The host's key.
+    pub key: &'a HostKey,
+    /// Whose signatures the rescue accepts.
+    pub signers: &'a [PublicKey],
+    /// The newest snapshot when the slot is written.
+    pub newest: Serial,
+}
+
+/// The slots of one stick.
+pub struct Slots<'a> {
+    esp: Esp<'a>,
+}
+
+impl<'a> Slots<'a> {
+    /// The slots on the ESP at `place`.
+    pub fn at(file: &'a File, place: Place) -> Self {
+        Self { esp: Esp::at(file, place) }
+    }
+
+    /// Writes a slot, signs what it and the common files hold, and reads all of it back.
+    ///
+    /// # Errors
+    /// When the medium cannot be written or gives back something else.
+    pub fn write(&self, slot: SlotName, system: &System, compressed: &[u8], owner: &Owner) -> anyhow::Result<BootSlot> {
+        let now = Timestamp::now();
+        let trust = TrustRoot {
+            format: FORMAT,
+            stick: owner.stick.clone(),
+            slot,
+            vault: owner.vault.clone(),
+            host_name: owner.host_name.clone(),
+            signers: owner.signers.to_vec(),
+            newest_serial: owner.newest,
+            created: now,
+        };
+        let initrd = system::with_trust(&trust, compressed)?;
+        let folder = folder(slot);
+        let mut files = self.common()?;
+        files.push(boot_file(format!("{folder}/vmlinuz"), &system.kernel));
+        files.push(boot_file(format!("{folder}/initrd.img"), &initrd));
+        let description = BootSlot {
+            format: FORMAT,
+            slot,
+            stick: owner.stick.clone(),
+            host_name: owner.host_name.clone(),
+            created: now,
+            tool: env!("CARGO_PKG_VERSION").to_owned(),
+            kernel: system.release.clone(),
+            inputs: system.inputs.clone(),
+            files,
+        };
+        let (json, signature) = seal(&description, owner.key)?;
+        self.esp.remove_folder(&folder)?;
+        self.esp.write(&[
+            (format!("{folder}/vmlinuz"), system.kernel.as_slice()),
+            (format!("{folder}/initrd.img"), initrd.as_slice()),
+            (format!("{folder}/slot.json"), json.as_slice()),
+            (format!("{folder}/slot.json.sig"), signature.as_slice()),
+        ])?;
+        Ok(description)
+    }
+
+    /// Checks every file of a slot against its signed description.
+    ///
+    /// # Errors
+    /// When a signature is refused or a file is not what was signed.
+    pub fn check(&self, slot: SlotName, trusted: &[PublicKey]) -> anyhow::Result<Verified<BootSlot>> {
+        let description = self.description(slot, trusted)?.with_context(|| format!("boot slot {slot} is empty"))?;
+        for file in &description.files {
+            let content = self.esp.read(&file.path)?.unwrap_or_default();
+            anyhow::ensure!(
+                content.len() as u64 == file.size && Digest::of(&content) == file.sha256,
+                "{} on the ESP reads back as something else than was written: the medium is failing, use another one",
+                file.path
+            );
+        }
+        Ok(description)
+    }
+
+    /// The signed description of a slot; none where the slot is empty.
+    ///
+    /// # Errors
+    /// When it is there and refused.
+    pub fn description(&self, slot: SlotName, trusted: &[PublicKey]) -> anyhow::Result<Option<Verified<BootSlot>>> {
+        let folder = folder(slot);
+        let json = self.esp.read(&format!("{folder}/slot.json"))?;
+        let signature = self.esp.read(&format!("{folder}/slot.json.sig"))?;
+        let (Some(json), Some(signature)) = (json, signature) else { return Ok(None) };
+        Ok(Some(Unverified { json: &json, signature: &signature }.verify(trusted)?))
+    }
+
+    /// The slot that GRUB starts.
+    ///
+    /// # Errors
+    /// When the ESP cannot be read.
+    pub fn active(&self) -> anyhow::Result<SlotName> {
+        let text = self.esp.read(SWITCH)?.unwrap_or_default();
+        Ok(if text == switch(SlotName::B).as_bytes() { SlotName::B } else { SlotName::A })
+    }
+
+    /// Makes GRUB start `slot`.
+    ///
+    /// # Errors
+    /// When the ESP cannot be written.
+    pub fn switch_to(&self, slot: SlotName) -> anyhow::Result<()> {
+        self.esp.overwrite(SWITCH, switch(slot).as_bytes())
+    }
+
+    /// Makes the ESP anew, with GRUB's files and the switch on slot A.
+    ///
+    /// # Errors
+    /// When the medium cannot be written.
+    pub fn format(&self, serial: u32, grub: &[(String, Vec<u8>)]) -> anyhow::Result<()> {
+        self.esp.format(serial)?;
+        let switch = switch(SlotName::A);
+        let mut files: Vec<(String, &[u8])> =
+            grub.iter().map(|(path, content)| (path.clone(), content.as_slice())).collect();
+        files.push((SWITCH.to_owned(), switch.as_bytes()));
+        self.esp.write(&files)
+    }
+
+    fn common(&self) -> anyhow::Result<Vec<BootFile>> {
+        let mut files = Vec::new();
+        for path in COMMON {
+            if let Some(content) = self.esp.read(path)? {
+                files.push(boot_file((*path).to_owned(), &content));
+            }
+        }
+        Ok(files)
+    }
+}
+
+fn folder(slot: SlotName) -> String {
+    format!("lifeboat/{slot}")
+}
+
+fn switch(slot: SlotName) -> String {
+    format!("set slot={slot}\n")
+}
+
+fn boot_file(path: String, content: &[u8]) -> BootFile {
+    BootFile { path, size: content.len() as u64, sha256: Digest::of(content) }
+}

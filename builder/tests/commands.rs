@@ -1,0 +1,327 @@
+//! The command from outside: what a script sees of it, with stock tools as judges.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// A host with a state folder, a vault, an identity and a small tree.
+struct Site {
+    folder: tempfile::TempDir,
+}
+
+impl Site {
+    fn new() -> Self {
+        let site = Self { folder: tempfile::tempdir().unwrap() };
+        let tree = site.path("tree");
+        fs::create_dir_all(tree.join("etc")).unwrap();
+        fs::write(tree.join("etc/fstab"), "UUID=1 / ext4 defaults 0 1\n").unwrap();
+        fs::write(tree.join("big"), vec![7; 3 << 20]).unwrap();
+        fs::write(tree.join(std::ffi::OsStr::from_bytes(b"odd\n\xff name")), "odd").unwrap();
+        fs::hard_link(tree.join("etc/fstab"), tree.join("link")).unwrap();
+        std::os::unix::fs::symlink("etc/fstab", tree.join("symlink")).unwrap();
+        site
+    }
+
+    fn ready() -> Self {
+        let site = Self::new();
+        site.ok(&["init", "--vault", "VAULT", "--identity", "ID", "--yes"]);
+        site
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs `lifeboat`; `VAULT`, `ID`, `TREE` and `OUT` stand for this site's own paths.
+    fn run(&self, args: &[&str]) -> Output {
+        let place = |arg: &&str| match *arg {
+            "VAULT" => self.path("vault").into_os_string(),
+            "ID" => self.path("id.txt").into_os_string(),
+            "TREE" => self.path("tree").into_os_string(),
+            "OUT" => self.path("out").into_os_string(),
+            other => other.into(),
+        };
+        Command::new(env!("CARGO_BIN_EXE_lifeboat"))
+            .args(args.iter().map(place))
+            .env("LIFEBOAT_STATE", self.path("state"))
+            .env_remove("LIFEBOAT_CONFIG")
+            .output()
+            .unwrap()
+    }
+
+    fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(args)).unwrap()
+    }
+
+    /// Runs `lifeboat`, which must end with `code` and say each of `words`.
+    fn refused(&self, code: i32, words: &[&str], args: &[&str]) {
+        let output = self.run(args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+        for word in words {
+            assert!(said.contains(word), "{args:?} does not say {word:?}: {said}");
+        }
+    }
+
+    fn backup(&self) {
+        self.ok(&["backup", "--vault", "VAULT", "--source", "TREE"]);
+    }
+
+    fn file_in_vault(&self, folder: &str, ending: &str) -> PathBuf {
+        let mut open = vec![self.path("vault").join(folder)];
+        while let Some(folder) = open.pop() {
+            for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+                if entry.path().is_dir() {
+                    open.push(entry.path());
+                } else if entry.file_name().to_string_lossy().ends_with(ending) {
+                    return entry.path();
+                }
+            }
+        }
+        panic!("no {ending} in {folder}")
+    }
+}
+
+fn flip(file: &Path, at: usize) {
+    let mut bytes = fs::read(file).unwrap();
+    let at = at.min(bytes.len() - 1);
+    bytes[at] ^= 1;
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(file, bytes).unwrap();
+}
+
+const READ: &[&str] = &["--vault", "VAULT"];
+
+fn with<'a>(command: &[&'a str], rest: &[&'a str]) -> Vec<&'a str> {
+    command.iter().chain(rest).copied().collect()
+}
+
+#[test]
+fn a_tree_goes_in_and_comes_out_unchanged() {
+    let site = Site::ready();
+    site.backup();
+    site.ok(&["extract", "--vault", "VAULT", "--identity", "ID", "latest", "--to", "OUT"]);
+    let status = Command::new("rsync")
+        .args(["-aHAXn", "--delete", "--checksum", "--itemize-changes"])
+        .arg(format!("{}/", site.path("tree").display()))
+        .arg(format!("{}/", site.path("out").display()))
+        .output()
+        .unwrap();
+    assert!(status.status.success() && status.stdout.is_empty(), "{}", String::from_utf8_lossy(&status.stdout));
+}
+
+#[test]
+fn a_single_file_comes_out_alone() {
+    let site = Site::ready();
+    site.backup();
+    site.ok(&["extract", "--vault", "VAULT", "--identity", "ID", "latest", "etc/fstab", "--to", "OUT"]);
+    assert!(site.path("out/etc/fstab").is_file());
+    assert!(!site.path("out/big").exists());
+    site.refused(1, &["nothing"], &["extract", "--vault", "VAULT", "--identity", "ID", "latest", "no/such", "--to", "OUT"]);
+}
+
+#[test]
+fn list_and_verify_tell_scripts_what_is_there() {
+    let site = Site::ready();
+    site.backup();
+    fs::write(site.path("tree/etc/new"), "new").unwrap();
+    site.backup();
+    let list = site.json(&with(&["list", "--json"], READ));
+    assert_eq!(list["snapshots"].as_array().unwrap().len(), 2);
+    assert_eq!(list["snapshots"][1]["serial"], 2);
+    let grown = list["snapshots"][1]["stored_bytes"].as_u64().unwrap();
+    assert!(grown < list["snapshots"][0]["stored_bytes"].as_u64().unwrap(), "the second run stores what changed only");
+    let sealed = site.json(&with(&["verify", "--json"], READ));
+    assert_eq!(sealed["faults"], Value::Array(Vec::new()));
+    let data = site.json(&with(&["verify", "--json", "--level", "data", "--identity", "ID"], READ));
+    assert_eq!(data["snapshots"], serde_json::json!([1, 2]));
+    let shown = site.ok(&with(&["show"], READ));
+    assert!(shown.contains("snapshot 2") && shown.contains("/var/cache/apt/archives"), "{shown}");
+}
+
+#[test]
+fn ssh_keygen_and_age_accept_what_we_wrote() {
+    let site = Site::ready();
+    site.backup();
+    let json = site.file_in_vault("manifests", ".json");
+    let public = fs::read_to_string(site.path("state/host_ed25519.pub")).unwrap();
+    fs::write(site.path("allowed"), format!("host {public}")).unwrap();
+    let verified = Command::new("ssh-keygen")
+        .args(["-Y", "verify", "-I", "host", "-n", "lifeboat-manifest", "-f"])
+        .arg(site.path("allowed"))
+        .arg("-s")
+        .arg(json.with_extension("json.sig"))
+        .stdin(fs::File::open(&json).unwrap())
+        .output()
+        .unwrap();
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+    let key = site.file_in_vault("keys", ".age");
+    let opened = Command::new("age").arg("-d").arg("-i").arg(site.path("id.txt")).arg(&key).output().unwrap();
+    assert!(opened.status.success(), "{}", String::from_utf8_lossy(&opened.stderr));
+}
+
+#[test]
+fn damage_is_named_and_has_its_exit_code() {
+    let site = Site::ready();
+    site.backup();
+    let segment = site.file_in_vault("segments", "");
+    flip(&segment, 1000);
+    let name = segment.file_name().unwrap().to_string_lossy().into_owned();
+    site.refused(21, &[&name], &with(&["verify"], READ));
+    site.refused(21, &[], &["extract", "--vault", "VAULT", "--identity", "ID", "latest", "--to", "OUT"]);
+    flip(&segment, 1000);
+    flip(&site.file_in_vault("manifests", ".json"), 40);
+    site.refused(20, &["signature"], &with(&["verify"], READ));
+    site.refused(20, &["signature"], &["extract", "--vault", "VAULT", "--identity", "ID", "latest", "--to", "OUT"]);
+}
+
+#[test]
+fn keys_that_do_not_fit_are_refused() {
+    let site = Site::ready();
+    site.backup();
+    let other = Site::ready();
+    let other_id = other.path("id.txt").into_os_string().into_string().unwrap();
+    let extract = ["extract", "--vault", "VAULT", "latest", "--to", "OUT", "--identity"];
+    site.refused(12, &[], &with(&extract, &[&other_id]));
+    let vault = site.path("vault").into_os_string().into_string().unwrap();
+    other.refused(20, &["not trusted"], &["verify", "--vault", &vault, "--host", &host_of(&site)]);
+}
+
+fn host_of(site: &Site) -> String {
+    site.json(&with(&["list", "--json"], READ))["host"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_older_vault_in_the_same_place_is_a_rollback() {
+    let site = Site::ready();
+    site.backup();
+    let copied = Command::new("cp").arg("-a").arg(site.path("vault")).arg(site.path("older")).status().unwrap();
+    assert!(copied.success());
+    site.backup();
+    fs::rename(site.path("vault"), site.path("newer")).unwrap();
+    fs::rename(site.path("older"), site.path("vault")).unwrap();
+    site.refused(22, &["rolled back"], &with(&["verify"], READ));
+    site.refused(22, &["rolled back"], &["backup", "--vault", "VAULT", "--source", "TREE"]);
+}
+
+#[test]
+fn wrong_calls_and_configurations_change_nothing() {
+    let site = Site::new();
+    site.refused(2, &[], &["backup", "--no-such-flag"]);
+    site.refused(31, &["--yes"], &["init", "--vault", "VAULT", "--identity", "ID"]);
+    assert!(!site.path("vault").exists() && !site.path("id.txt").exists());
+    site.refused(10, &["vault"], &["list", "--vault", "VAULT"]);
+    let config = site.path("config.toml");
+    fs::write(&config, "version = 1\nexlude = []\n").unwrap();
+    let config = config.to_str().unwrap();
+    site.refused(2, &["exlude", "exclude"], &["--config", config, "init", "--vault", "VAULT", "--identity", "ID", "--yes"]);
+    fs::create_dir(site.path("vault")).unwrap();
+    fs::write(site.path("vault/precious"), "x").unwrap();
+    site.refused(30, &["not empty"], &["init", "--vault", "VAULT", "--identity", "ID", "--yes"]);
+    assert_eq!(fs::read_dir(site.path("vault")).unwrap().count(), 1);
+}
+
+#[test]
+fn an_existing_identity_is_used_and_never_overwritten() {
+    let site = Site::ready();
+    let before = fs::read(site.path("id.txt")).unwrap();
+    fs::rename(site.path("vault"), site.path("first")).unwrap();
+    site.ok(&["init", "--vault", "VAULT", "--identity", "ID", "--yes"]);
+    assert_eq!(fs::read(site.path("id.txt")).unwrap(), before);
+    assert_eq!(fs::metadata(site.path("id.txt")).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn two_runs_at_once_exclude_each_other() {
+    let site = Site::ready();
+    // Holds the vault's lock the way a second run would: an advisory lock on the same file.
+    site.backup();
+    let lock = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(site.path("vault/.lock")).unwrap();
+    lock.lock().unwrap();
+    site.refused(11, &["another process"], &["backup", "--vault", "VAULT", "--source", "TREE"]);
+    drop(lock);
+    site.backup();
+}
+
+#[test]
+fn what_cannot_be_read_is_named_and_ends_with_a_warning() {
+    let site = Site::ready();
+    site.refused(1, &["no-such-tree"], &["backup", "--vault", "VAULT", "--source", "/no-such-tree"]);
+    assert!(site.path("vault/vault.json").is_file());
+    site.backup();
+}
+
+#[test]
+fn a_full_medium_ends_with_40_and_keeps_the_snapshots_before() {
+    if !rustix::process::geteuid().is_root() {
+        // A small filesystem needs a mount; the suite runs as root in CI.
+        eprintln!("not root: no small filesystem to fill");
+        return;
+    }
+    let site = Site::new();
+    fs::create_dir(site.path("small")).unwrap();
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"])
+        .arg(site.path("small"))
+        .status()
+        .unwrap();
+    assert!(mounted.success());
+    std::os::unix::fs::symlink(site.path("small/vault"), site.path("vault")).unwrap();
+    fs::create_dir(site.path("small/vault")).unwrap();
+    site.ok(&["init", "--vault", "VAULT", "--identity", "ID", "--yes"]);
+    site.backup();
+    let noise: Vec<u8> = (0..12u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    fs::write(site.path("tree/noise"), noise).unwrap();
+    let full = site.run(&["backup", "--vault", "VAULT", "--source", "TREE"]);
+    let verified = site.run(&with(&["verify"], READ));
+    let listed = site.run(&with(&["list", "--json"], READ));
+    assert!(Command::new("umount").arg(site.path("small")).status().unwrap().success());
+    assert_eq!(full.status.code(), Some(40), "{}", String::from_utf8_lossy(&full.stderr));
+    assert_eq!(verified.status.code(), Some(0), "{}", String::from_utf8_lossy(&verified.stderr));
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(listed["snapshots"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_manifest_of_a_later_format_is_refused_by_name() {
+    let site = Site::ready();
+    site.backup();
+    let json = site.file_in_vault("manifests", ".json");
+    let text = fs::read_to_string(&json).unwrap().replacen("\"format\": 1", "\"format\": 2", 1);
+    let signature = json.with_extension("json.sig");
+    for file in [&json, &signature] {
+        fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    fs::write(&json, text).unwrap();
+    fs::remove_file(&signature).unwrap();
+    let signed = Command::new("ssh-keygen")
+        .args(["-Y", "sign", "-q", "-n", "lifeboat-manifest", "-f"])
+        .arg(site.path("state/host_ed25519"))
+        .arg(&json)
+        .status()
+        .unwrap();
+    assert!(signed.success());
+    site.refused(1, &["format 2", "newer lifeboat"], &with(&["list"], READ));
+}
+
+#[test]
+fn help_manuals_and_completions_come_from_one_definition() {
+    let site = Site::new();
+    let help = site.ok(&["--help"]);
+    site.ok(&["man", "OUT"]);
+    let completions = site.ok(&["completions", "bash"]);
+    for command in ["init", "create", "backup", "order", "list", "show", "verify", "extract", "attest"] {
+        assert!(help.contains(command) && completions.contains(command), "{command}");
+        assert!(site.path("out").join(format!("lifeboat-{command}.1")).is_file(), "{command}");
+    }
+}

@@ -1,0 +1,450 @@
+//! The plan: what is destroyed, what is made and why, as typed steps that print in full. Touches nothing.
+//!
+//! Steps come in two lists. [`Plan::before`] is done before the trees are restored; [`Plan::after`] holds what could make a
+//! half-restored disk boot (the EFI system partition), and is done when the rest is in place.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ext::Ext;
+use crate::gpt::ESP;
+use crate::graph::{Kind, Layout, Mount, Node, NodeId};
+use crate::matching::{Choice, Match, MatchError, Present, Why, match_disks};
+use crate::solve::{Geometry, NewPartition, NewTable, SolveError, solve_gpt};
+use crate::swap::Swap;
+use crate::units::Bytes;
+use crate::vfat::Vfat;
+
+/// A disk, or a partition of one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Device {
+    /// The disk's kernel name: `/dev/vda`.
+    pub disk: String,
+    /// The partition's number; none: the whole disk.
+    pub partition: Option<u32>,
+}
+
+impl Device {
+    /// The kernel's name of its node: a `p` comes before the number where the disk's name ends with a digit.
+    #[must_use]
+    pub fn path(&self) -> String {
+        match self.partition {
+            None => self.disk.clone(),
+            Some(number) if self.disk.ends_with(|last: char| last.is_ascii_digit()) => format!("{}p{number}", self.disk),
+            Some(number) => format!("{}{number}", self.disk),
+        }
+    }
+}
+
+/// One thing that is done to a target. Doing it twice gives the same result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "step")]
+pub enum Step {
+    /// Keep what is overwritten: the first and the last MiB, which hold boot code, GPT and its backup.
+    Save {
+        /// The disk.
+        disk: String,
+    },
+    /// Zero boot code, boot partitions and the signatures of what was there, so that nothing of it boots or is found again.
+    Clear {
+        /// The disk.
+        disk: String,
+        /// First bytes of old and new partitions.
+        starts: Vec<Bytes>,
+        /// Partitions that hold boot code and are zeroed in full: first byte and length.
+        whole: Vec<(Bytes, Bytes)>,
+    },
+    /// Write the partition table, without boot code.
+    WriteGpt {
+        /// The disk.
+        disk: String,
+        /// The table.
+        table: NewTable,
+    },
+    /// Make an ext filesystem.
+    MakeExt {
+        /// Where.
+        device: Device,
+        /// What.
+        ext: Ext,
+        /// Size of its partition when it was recorded.
+        old: Bytes,
+        /// Size now.
+        new: Bytes,
+    },
+    /// Make a FAT filesystem.
+    MakeVfat {
+        /// Where.
+        device: Device,
+        /// What.
+        vfat: Vfat,
+        /// Bytes of the disk's logical sector.
+        logical_sector: u32,
+    },
+    /// Make a swap area.
+    MakeSwap {
+        /// Where.
+        device: Device,
+        /// What.
+        swap: Swap,
+    },
+    /// Mount a filesystem below the target root.
+    Mount {
+        /// What.
+        device: Device,
+        /// Where in the restored system: `/`, `/home`.
+        path: String,
+        /// Filesystem type.
+        fstype: String,
+        /// Options in effect when it was captured.
+        options: String,
+    },
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Save { disk } => write!(f, "save the old boot code and partition tables of {disk}"),
+            Self::Clear { disk, .. } => write!(f, "clear boot code and old signatures on {disk}"),
+            Self::WriteGpt { disk, table } => {
+                write!(f, "write the partition table of {disk} ({} partitions)", table.partitions.len())
+            }
+            Self::MakeExt { device, ext, new, .. } => {
+                write!(f, "make {} {} on {} ({new})", ext.fstype, ext.uuid, device.path())
+            }
+            Self::MakeVfat { device, vfat, .. } => write!(f, "make FAT {} on {}", vfat.serial, device.path()),
+            Self::MakeSwap { device, swap } => write!(f, "make swap {} on {}", swap.uuid, device.path()),
+            Self::Mount { device, path, .. } => write!(f, "mount {} at {path}", device.path()),
+        }
+    }
+}
+
+/// What happens to one disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiskPlan {
+    /// The present disk, with what is on it and is destroyed.
+    pub target: Present,
+    /// The recorded disk whose place it takes.
+    pub recorded: NodeId,
+    /// The recorded disk for people: kernel name, serial number, size.
+    pub recorded_text: String,
+    /// Why this disk.
+    pub why: Why,
+    /// The table that is made.
+    pub table: NewTable,
+    /// What each partition will hold, for people, in the order of the table.
+    pub contents: Vec<String>,
+}
+
+/// Everything that a restore does to disks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// The disks that are written to.
+    pub disks: Vec<DiskPlan>,
+    /// Steps before the trees are restored.
+    pub before: Vec<Step>,
+    /// Steps after that, which take part in making the disk bootable.
+    pub after: Vec<Step>,
+    /// Present disks that are left alone and are made read-only.
+    pub untouched: Vec<Present>,
+    /// What was recorded and does not come back, or comes back empty.
+    pub notes: Vec<String>,
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// Nothing to restore onto bare metal.
+    #[error("the snapshot records no root filesystem on a disk with a GPT: it cannot be restored onto a disk")]
+    NoRoot,
+    /// Disks could not be matched.
+    #[error(transparent)]
+    Match(#[from] MatchError),
+    /// A disk does not take the recorded table.
+    #[error("{disk} cannot take the place of {recorded}: {source}")]
+    Solve {
+        /// The present disk.
+        disk: String,
+        /// The recorded one.
+        recorded: String,
+        /// Why not.
+        source: SolveError,
+    },
+}
+
+/// Plans the restore of `layout` onto the `present` disks.
+///
+/// # Errors
+/// [`PlanError`] when there is no root, disks cannot be matched, or sizes do not fit.
+pub fn plan(layout: &Layout, present: &[Present], choices: &[Choice]) -> Result<Plan, PlanError> {
+    let wanted = wanted_disks(layout);
+    let root = layout.mount_at("/").map(|mount| layout.disks_below(&mount.node)).unwrap_or_default();
+    if !wanted.iter().any(|id| root.contains(id)) {
+        return Err(PlanError::NoRoot);
+    }
+    let mut plan = Plan {
+        disks: Vec::new(),
+        before: Vec::new(),
+        after: Vec::new(),
+        untouched: Vec::new(),
+        notes: notes(layout, &wanted),
+    };
+    for found in match_disks(layout, &wanted, present, choices)? {
+        plan.disks.push(plan_disk(layout, &found, present)?);
+    }
+    let taken = |disk: &&Present| !plan.disks.iter().any(|one| one.target.path == disk.path);
+    plan.untouched = present.iter().filter(taken).cloned().collect();
+    plan.fill_steps(layout);
+    Ok(plan)
+}
+
+/// Programs that restoring `layout` needs on the stick, each once, sorted.
+#[must_use]
+pub fn required_tools(layout: &Layout) -> Vec<&'static str> {
+    let mut tools: Vec<&str> = layout.nodes.iter().flat_map(|node| node.kind.required_tools()).copied().collect();
+    tools.sort_unstable();
+    tools.dedup();
+    tools
+}
+
+impl Kind {
+    /// Programs that making, checking and resizing a node of this kind need.
+    #[must_use]
+    pub fn required_tools(&self) -> &'static [&'static str] {
+        match self {
+            Self::Ext(_) => Ext::TOOLS,
+            Self::Vfat(_) => Vfat::TOOLS,
+            Self::Swap(_) => Swap::TOOLS,
+            // The table is written by the rescue itself.
+            Self::Disk(_) | Self::Partition(_) | Self::Opaque(_) => &[],
+        }
+    }
+}
+
+/// Recorded disks that are made again: those that carry a mounted filesystem, or nothing but swap.
+fn wanted_disks(layout: &Layout) -> Vec<NodeId> {
+    let mounted = |id: &NodeId| layout.mounts.iter().any(|mount| layout.disks_below(&mount.node).contains(id));
+    let swap_only = |id: &NodeId| {
+        let mut parts = layout.children(id).peekable();
+        parts.peek().is_some()
+            && parts.all(|part| {
+                let mut inside = layout.children(&part.id).peekable();
+                inside.peek().is_some() && inside.all(|node| matches!(node.kind, Kind::Swap(_)))
+            })
+    };
+    let ids = layout.disks().map(|(node, _)| &node.id);
+    ids.filter(|id| mounted(id) || swap_only(id)).cloned().collect()
+}
+
+fn notes(layout: &Layout, wanted: &[NodeId]) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (node, _) in layout.disks().filter(|(node, _)| !wanted.contains(&node.id)) {
+        notes.push(format!("{} ({}) is not made again: nothing on it was mounted", node.path, node.size));
+    }
+    for node in &layout.nodes {
+        let here = layout.disks_below(&node.id).into_iter().all(|disk| wanted.contains(disk));
+        let mounted = layout.mounts.iter().any(|mount| mount.node == node.id);
+        match &node.kind {
+            Kind::Opaque(opaque) if here => {
+                notes.push(format!("{} ({}) comes back as an empty partition: this version does not restore {}",
+                    node.path, node.size, opaque.what));
+            }
+            Kind::Ext(_) | Kind::Vfat(_) if here && !mounted => {
+                notes.push(format!("{} ({}) comes back empty: it was not mounted when it was captured", node.path, node.size));
+            }
+            _ => {}
+        }
+    }
+    notes
+}
+
+fn plan_disk(layout: &Layout, found: &Match, present: &[Present]) -> Result<DiskPlan, PlanError> {
+    let unknown = || MatchError::NoSuchTarget { target: found.path.clone(), present: String::new() };
+    let target = present.iter().find(|disk| disk.path == found.path).ok_or_else(unknown)?;
+    let recorded = layout.node(&found.recorded).ok_or_else(unknown)?;
+    let recorded_text = describe_recorded(recorded);
+    let geometry = Geometry { size: target.size, logical_sector: target.disk.logical_sector };
+    let table = solve_gpt(layout, &found.recorded, geometry, None).map_err(|source| PlanError::Solve {
+        disk: target.to_string(),
+        recorded: recorded_text.clone(),
+        source,
+    })?;
+    let contents = table.partitions.iter().map(|partition| describe_content(layout, partition)).collect();
+    Ok(DiskPlan {
+        target: target.clone(),
+        recorded: found.recorded.clone(),
+        recorded_text,
+        why: found.why,
+        table,
+        contents,
+    })
+}
+
+fn describe_recorded(node: &Node) -> String {
+    let serial = match &node.kind {
+        Kind::Disk(disk) => disk.serial.as_deref(),
+        _ => None,
+    };
+    format!("{} (serial {}, {})", node.path, serial.unwrap_or("none"), node.size)
+}
+
+fn describe_content(layout: &Layout, partition: &NewPartition) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for node in layout.children(&partition.node) {
+        parts.push(describe_node(node));
+        let paths = layout.mounts.iter().filter(|mount| mount.node == node.id);
+        parts.extend(paths.map(|mount| format!("at {}", mount.path)));
+    }
+    if parts.is_empty() {
+        parts.push(match partition.entry.type_guid.as_str() {
+            crate::gpt::BIOS_BOOT => "BIOS boot".to_owned(),
+            ESP => "EFI system partition, no filesystem".to_owned(),
+            _ => "no filesystem".to_owned(),
+        });
+    }
+    parts.join(" ")
+}
+
+fn describe_node(node: &Node) -> String {
+    let (what, id, label) = match &node.kind {
+        Kind::Ext(ext) => (ext.fstype.as_str(), ext.uuid.as_str(), ext.label.as_str()),
+        Kind::Vfat(vfat) => ("vfat", vfat.serial.as_str(), vfat.label.as_str()),
+        Kind::Swap(swap) => ("swap", swap.uuid.as_str(), swap.label.as_str()),
+        Kind::Opaque(opaque) => return format!("{} (not restored)", opaque.what),
+        Kind::Disk(_) | Kind::Partition(_) => return String::new(),
+    };
+    if label.is_empty() { format!("{what} {id}") } else { format!("{what} {id} {label:?}") }
+}
+
+impl Plan {
+    /// Serial numbers of the disks that are written to.
+    pub fn target_serials(&self) -> impl Iterator<Item = Option<&str>> {
+        self.disks.iter().map(|disk| disk.target.disk.serial.as_deref())
+    }
+
+    fn fill_steps(&mut self, layout: &Layout) {
+        let disks: Vec<String> = self.disks.iter().map(|disk| disk.target.path.clone()).collect();
+        self.before.extend(disks.into_iter().map(|disk| Step::Save { disk }));
+        let written: Vec<Step> = self.disks.iter().flat_map(|disk| [disk.clear(), disk.write()]).collect();
+        self.before.extend(written);
+        let mut mounts: Vec<(&Mount, Device, bool)> = Vec::new();
+        for disk in &self.disks {
+            for partition in &disk.table.partitions {
+                let device = Device { disk: disk.target.path.clone(), partition: Some(partition.entry.number) };
+                let late = partition.entry.type_guid.as_str() == ESP;
+                for node in layout.children(&partition.node) {
+                    let made = make(node, &device, disk, partition);
+                    if late { &mut self.after } else { &mut self.before }.extend(made);
+                    let here = layout.mounts.iter().filter(|mount| mount.node == node.id && node.kind.mounts());
+                    mounts.extend(here.map(|mount| (mount, device.clone(), late)));
+                }
+            }
+        }
+        // Parents before children: a parent's path is a proper prefix, and so shorter.
+        mounts.sort_by_key(|(mount, _, _)| (mount.path.len(), mount.path.clone()));
+        for (mount, device, late) in mounts {
+            let step = Step::Mount {
+                device,
+                path: mount.path.clone(),
+                fstype: mount.fstype.clone(),
+                options: mount.options.clone(),
+            };
+            if late { &mut self.after } else { &mut self.before }.push(step);
+        }
+    }
+}
+
+impl Kind {
+    fn mounts(&self) -> bool {
+        matches!(self, Self::Ext(_) | Self::Vfat(_))
+    }
+}
+
+impl DiskPlan {
+    fn clear(&self) -> Step {
+        let boot = |partition: &&NewPartition| {
+            [ESP, crate::gpt::BIOS_BOOT].contains(&partition.entry.type_guid.as_str())
+        };
+        let new = self.table.partitions.iter().map(|partition| self.table.start_of(partition));
+        let mut starts: Vec<Bytes> = self.target.holds.iter().map(|held| held.start).chain(new).collect();
+        starts.sort_unstable();
+        starts.dedup();
+        let bios = self.table.partitions.iter().filter(boot);
+        let bios = bios.filter(|partition| partition.entry.type_guid.as_str() == crate::gpt::BIOS_BOOT);
+        Step::Clear {
+            disk: self.target.path.clone(),
+            starts,
+            whole: bios.map(|partition| (self.table.start_of(partition), self.table.size_of(partition))).collect(),
+        }
+    }
+
+    fn write(&self) -> Step {
+        Step::WriteGpt { disk: self.target.path.clone(), table: self.table.clone() }
+    }
+}
+
+fn make(node: &Node, device: &Device, disk: &DiskPlan, partition: &NewPartition) -> Option<Step> {
+    let device = device.clone();
+    match &node.kind {
+        Kind::Ext(ext) => Some(Step::MakeExt {
+            device,
+            ext: ext.clone(),
+            old: partition.old_size,
+            new: disk.table.size_of(partition),
+        }),
+        Kind::Vfat(vfat) => Some(Step::MakeVfat {
+            device,
+            vfat: vfat.clone(),
+            logical_sector: disk.table.logical_sector,
+        }),
+        Kind::Swap(swap) => Some(Step::MakeSwap { device, swap: swap.clone() }),
+        Kind::Disk(_) | Kind::Partition(_) | Kind::Opaque(_) => None,
+    }
+}
+
+impl fmt::Display for DiskPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Disk {}", self.target)?;
+        writeln!(f, "  takes the place of {}:", self.recorded_text)?;
+        writeln!(f, "  {}.", self.why)?;
+        if self.target.holds.is_empty() {
+            writeln!(f, "  It holds nothing that is known here.")?;
+        } else {
+            writeln!(f, "  DESTROYED is what it holds now:")?;
+        }
+        for held in &self.target.holds {
+            writeln!(f, "    {:<16} {:>9}  {}", held.path, held.size.to_string(), held.what)?;
+        }
+        writeln!(f, "  MADE is:")?;
+        writeln!(f, "    {:<4} {:>9}    {:>9}  content", "part", "recorded", "now")?;
+        for (partition, content) in self.table.partitions.iter().zip(&self.contents) {
+            let (old, new) = (partition.old_size.to_string(), self.table.size_of(partition).to_string());
+            let sign = if old == new { "  " } else { "->" };
+            writeln!(f, "    {:<4} {old:>9} {sign} {new:>9}  {content}", partition.entry.number)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for disk in &self.disks {
+            write!(f, "{disk}")?;
+        }
+        for disk in &self.untouched {
+            let why = disk.barred.map(|why| format!(": {why}")).unwrap_or_default();
+            writeln!(f, "Not touched, and set read-only: {disk}{why}")?;
+        }
+        for note in &self.notes {
+            writeln!(f, "Note: {note}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

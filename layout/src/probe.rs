@@ -1,0 +1,239 @@
+//! From what was seen of a host's block devices and mounts to its [`Layout`].
+//!
+//! The callers read devices and run tools; [`assemble`] makes the graph. A device becomes a node (disk, partition, or
+//! opaque), and what it holds a second node on it, so that a volume group's volumes lie on the physical volume and
+//! not on the bare partition.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::disk::{Disk, Table};
+use crate::ext::Ext;
+use crate::gpt::{BIOS_BOOT, Partition};
+use crate::graph::{Kind, Layout, Mount, Node, NodeId, Opaque};
+use crate::lsblk::{BlockDevice, partition_number};
+use crate::mountinfo::{MountEntry, visible};
+use crate::swap::Swap;
+use crate::units::Bytes;
+use crate::vfat::Vfat;
+
+/// What reading a device gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Probe {
+    /// Its partition table, where it has one.
+    pub table: Option<(Table, Vec<Partition>)>,
+    /// What it holds, where it has no partition table.
+    pub content: Content,
+}
+
+/// What a device holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Content {
+    /// ext2, ext3 or ext4.
+    Ext(Ext),
+    /// FAT.
+    Vfat(Vfat),
+    /// A swap area.
+    Swap(Swap),
+    /// Something else, by the tools' name for it.
+    Other(String),
+    /// Zeroes.
+    Blank,
+    /// Nothing that any tool knows.
+    #[default]
+    Unknown,
+}
+
+/// What lsblk's kinds and the kernel's names say of devices that are not disks of the host. Their contents are not looked at.
+fn transient(device: &BlockDevice) -> Option<&'static str> {
+    let named = |prefix: &str| device.kname.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    match device.kind.as_str() {
+        "loop" => Some("loop"),
+        "rom" => Some("rom"),
+        _ if named("zram") => Some("zram"),
+        _ if named("ram") => Some("ram"),
+        _ if named("fd") => Some("floppy"),
+        _ if named("loop") => Some("loop"),
+        _ if named("sr") => Some("rom"),
+        _ => None,
+    }
+}
+
+/// Makes the graph. `probes` is by kernel name; a device without one is taken to hold what lsblk's `fstype` says.
+#[must_use]
+pub fn assemble(devices: &[BlockDevice], probes: &BTreeMap<String, Probe>, mounts: &[MountEntry]) -> Layout {
+    let (layout, ids, top) = (Layout::default(), BTreeSet::new(), BTreeMap::new());
+    let mut graph = Assembly { devices, probes, layout, ids, top };
+    for device in in_order(devices) {
+        graph.add_device(device);
+    }
+    graph.add_mounts(mounts);
+    graph.layout.mounts.sort_by(|one, other| one.path.cmp(&other.path));
+    graph.layout
+}
+
+struct Assembly<'a> {
+    devices: &'a [BlockDevice],
+    probes: &'a BTreeMap<String, Probe>,
+    layout: Layout,
+    ids: BTreeSet<NodeId>,
+    /// What lies on top of a device, by kernel name: the device's own node, or that of what it holds.
+    top: BTreeMap<&'a str, NodeId>,
+}
+
+impl<'a> Assembly<'a> {
+    fn add_device(&mut self, device: &'a BlockDevice) {
+        let on: Vec<NodeId> = device.parents.iter().filter_map(|name| self.top.get(name.as_str()).cloned()).collect();
+        let transient_what = transient(device);
+        // Card readers without a card, unused loop and zram devices.
+        if device.size.0 == 0 {
+            return;
+        }
+        let probe = self.probes.get(&device.kname).cloned().unwrap_or_else(|| Probe {
+            table: None,
+            content: device.fstype.clone().map_or(Content::Unknown, Content::Other),
+        });
+        let kind = match transient_what {
+            Some(what) => Kind::Opaque(Opaque { what: what.into() }),
+            None => self.device_kind(device, &probe),
+        };
+        let wanted = match &kind {
+            Kind::Disk(disk) => {
+                format!("disk:{}", disk.serial.as_deref().or(disk.wwn.as_deref()).unwrap_or(&device.kname))
+            }
+            Kind::Partition(partition) => format!("part:{}", partition.guid),
+            _ => format!("device:{}", device.kname),
+        };
+        let boot_core = matches!(&kind, Kind::Partition(partition) if partition.type_guid.as_str() == BIOS_BOOT);
+        let id = self.add(wanted, device, on, kind);
+        self.top.insert(&device.kname, id.clone());
+        if transient_what.is_some() || probe.table.is_some() {
+            return;
+        }
+        let (wanted, kind) = match probe.content {
+            Content::Ext(ext) => (format!("fs:{}", ext.uuid), Kind::Ext(ext)),
+            Content::Vfat(vfat) => (format!("fs:{}", vfat.serial), Kind::Vfat(vfat)),
+            Content::Swap(swap) => (format!("swap:{}", swap.uuid), Kind::Swap(swap)),
+            Content::Other(what) => (format!("raw:{}", device.kname), Kind::Opaque(Opaque { what })),
+            // GRUB's core image is no filesystem, and is made again by GRUB.
+            Content::Blank | Content::Unknown if boot_core => return,
+            Content::Blank => return,
+            Content::Unknown if self.has_children(device) => return,
+            Content::Unknown => (format!("raw:{}", device.kname), Kind::Opaque(Opaque { what: "unknown".into() })),
+        };
+        let held = self.add(wanted, device, vec![id], kind);
+        self.top.insert(&device.kname, held);
+    }
+
+    fn device_kind(&self, device: &BlockDevice, probe: &Probe) -> Kind {
+        let opaque = |what: &str| Kind::Opaque(Opaque { what: what.into() });
+        match device.kind.as_str() {
+            "disk" => Kind::Disk(Disk {
+                model: device.model.clone().unwrap_or_default(),
+                serial: device.serial.clone(),
+                wwn: device.wwn.clone(),
+                transport: device.transport.clone(),
+                logical_sector: device.logical_sector.unwrap_or(512),
+                physical_sector: device.physical_sector.or(device.logical_sector).unwrap_or(512),
+                removable: device.removable,
+                rotational: device.rotational,
+                table: probe.table.as_ref().map_or(Table::None, |(table, _)| table.clone()),
+            }),
+            "part" => {
+                let disk = device.parents.first().map(String::as_str).unwrap_or_default();
+                let number = partition_number(disk, &device.kname);
+                let table = self.probes.get(disk).and_then(|probe| probe.table.as_ref());
+                match table {
+                    Some((Table::Gpt(_), partitions)) => partitions
+                        .iter()
+                        .find(|partition| Some(partition.number) == number)
+                        .map_or_else(|| opaque("partition"), |partition| Kind::Partition(partition.clone())),
+                    Some((Table::Mbr, _)) => opaque("dos-partition"),
+                    _ => opaque("partition"),
+                }
+            }
+            "" => opaque("unknown"),
+            other => opaque(other),
+        }
+    }
+
+    fn has_children(&self, device: &BlockDevice) -> bool {
+        self.devices.iter().any(|other| other.parents.contains(&device.kname))
+    }
+
+    fn add(&mut self, wanted: String, device: &BlockDevice, on: Vec<NodeId>, kind: Kind) -> NodeId {
+        let id = self.unique(wanted, &device.kname);
+        self.layout.nodes.push(Node { id: id.clone(), on, path: device.path.clone(), size: device.size, kind });
+        id
+    }
+
+    /// The wanted name, or, where a clone has it already, the name with the kernel's behind it.
+    fn unique(&mut self, wanted: String, kname: &str) -> NodeId {
+        let plain = NodeId(wanted);
+        let id = if self.ids.contains(&plain) { NodeId(format!("{plain}@{kname}")) } else { plain };
+        self.ids.insert(id.clone());
+        id
+    }
+
+    /// One mount for each filesystem: its first visible one that shows its root folder. Others are second views of it.
+    fn add_mounts(&mut self, entries: &[MountEntry]) {
+        let mut seen: BTreeSet<String> = BTreeSet::new();
+        let shown: Vec<&MountEntry> = visible(entries).into_iter().filter(|entry| !entry.is_pseudo()).collect();
+        for entry in &shown {
+            let device = self.devices.iter().find(|device| device.number == entry.number);
+            let device = device.or_else(|| self.devices.iter().find(|device| device.path == entry.source));
+            let node = device.and_then(|device| self.top.get(device.kname.as_str()).cloned());
+            let key = device.map_or_else(|| entry.number.clone(), |device| device.kname.clone());
+            let described = node.as_ref().and_then(|id| self.layout.node(id)).is_some_and(|node| !matches!(node.kind, Kind::Opaque(_)));
+            if seen.contains(&key) || (described && entry.root != "/") {
+                continue;
+            }
+            seen.insert(key);
+            let node = node.unwrap_or_else(|| self.add_source(entry));
+            self.name_unread(&node, &entry.fstype);
+            let (path, fstype, options) = (entry.path.clone(), entry.fstype.clone(), entry.options.clone());
+            self.layout.mounts.push(Mount { node, path, fstype, options });
+        }
+    }
+
+    /// The kernel knows what it mounted, where reading the device told nothing.
+    fn name_unread(&mut self, id: &NodeId, fstype: &str) {
+        let node = self.layout.nodes.iter_mut().find(|node| node.id == *id);
+        if let Some(Node { kind: Kind::Opaque(opaque), .. }) = node
+            && opaque.what == "unknown"
+        {
+            opaque.what = fstype.to_owned();
+        }
+    }
+
+    /// A mounted filesystem that lies on no block device known here: a network share, an overlay, a pool.
+    fn add_source(&mut self, entry: &MountEntry) -> NodeId {
+        let id = self.unique(format!("mount:{}", entry.path), &entry.number);
+        let kind = Kind::Opaque(Opaque { what: entry.fstype.clone() });
+        let node = Node { id: id.clone(), on: Vec::new(), path: entry.source.clone(), size: Bytes(0), kind };
+        self.layout.nodes.push(node);
+        id
+    }
+}
+
+/// Parents before children; lsblk's own order has a RAID array before its second member.
+fn in_order(devices: &[BlockDevice]) -> Vec<&BlockDevice> {
+    let known: BTreeSet<&str> = devices.iter().map(|device| device.kname.as_str()).collect();
+    let mut open: Vec<&BlockDevice> = devices.iter().collect();
+    let mut done: BTreeSet<&str> = BTreeSet::new();
+    let mut ordered = Vec::new();
+    while !open.is_empty() {
+        let ready = |device: &&BlockDevice| {
+            device.parents.iter().all(|parent| done.contains(parent.as_str()) || !known.contains(parent.as_str()))
+        };
+        let (now, later): (Vec<_>, Vec<_>) = open.into_iter().partition(ready);
+        // A circle cannot be: the rest is taken as it comes.
+        let (now, later) = if now.is_empty() { (later, Vec::new()) } else { (now, later) };
+        done.extend(now.iter().map(|device| device.kname.as_str()));
+        ordered.extend(now);
+        open = later;
+    }
+    ordered
+}
+
+#[cfg(test)]
+mod tests;

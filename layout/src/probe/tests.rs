@@ -1,0 +1,185 @@
+use super::*;
+use crate::gpt::{ESP, GptTable};
+use crate::mountinfo;
+use crate::units::Guid;
+
+fn device(kname: &str, number: &str, kind: &str, parents: &[&str]) -> BlockDevice {
+    BlockDevice {
+        kname: kname.into(),
+        path: format!("/dev/{kname}"),
+        number: number.into(),
+        kind: kind.into(),
+        size: Bytes::GIB,
+        parents: parents.iter().map(|parent| (*parent).to_owned()).collect(),
+        ..BlockDevice::default()
+    }
+}
+
+fn ext(uuid: &str) -> Content {
+    let mut ext = Ext::parse(include_bytes!("../../fixtures/ext4.superblock")).unwrap();
+    ext.uuid = uuid.into();
+    Content::Ext(ext)
+}
+
+fn holds(content: Content) -> Probe {
+    Probe { table: None, content }
+}
+
+fn gpt(types: &[&str]) -> Probe {
+    let guid = |index: usize| Guid::new(&format!("00000000-0000-0000-0000-{index:012}")).unwrap();
+    let partitions = types.iter().enumerate().map(|(index, kind)| Partition {
+        number: index as u32 + 1,
+        type_guid: Guid::new(kind).unwrap(),
+        guid: guid(index + 1),
+        name: String::new(),
+        attributes: 0,
+        first_lba: 2048 * (index as u64 + 1),
+        sectors: 2048,
+    });
+    let table =
+        GptTable { guid: guid(0), first_usable: 34, last_usable: 99999, capacity: 128, alignment: 2048, boot_code: false };
+    Probe { table: Some((Table::Gpt(table), partitions.collect())), content: Content::Unknown }
+}
+
+const LINUX: &str = "0FC63DAF-8483-4772-8E79-3D69D8477DE4";
+
+/// The kinds below `id`, as a line of text.
+fn tree(layout: &Layout, id: &NodeId) -> String {
+    let node = layout.node(id).unwrap();
+    let children: Vec<String> = layout.children(id).map(|child| tree(layout, &child.id)).collect();
+    let kind = match &node.kind {
+        Kind::Disk(_) => "disk",
+        Kind::Partition(_) => "part",
+        Kind::Ext(_) => "ext",
+        Kind::Vfat(_) => "vfat",
+        Kind::Swap(_) => "swap",
+        Kind::Opaque(opaque) => &opaque.what,
+    };
+    if children.is_empty() { kind.to_owned() } else { format!("{kind}({})", children.join(" ")) }
+}
+
+#[test]
+fn a_workstation_becomes_disk_partitions_filesystems_and_mounts() {
+    let mut disk = device("vda", "254:0", "disk", &[]);
+    disk.serial = Some("QM0001".into());
+    let parts = (1..=5).map(|number| device(&format!("vda{number}"), &format!("254:{number}"), "part", &["vda"]));
+    let devices: Vec<BlockDevice> = std::iter::once(disk).chain(parts).collect();
+    let vfat = Vfat {
+        serial: "ABCD-1234".into(),
+        label: String::new(),
+        fat_bits: 32,
+        sector_size: 512,
+        cluster_size: 4096,
+        used: Bytes(0),
+    };
+    let swap = Swap { uuid: "5".into(), label: String::new() };
+    let probes = BTreeMap::from([
+        ("vda".to_owned(), gpt(&[BIOS_BOOT, ESP, LINUX, LINUX, LINUX])),
+        ("vda1".to_owned(), holds(Content::Unknown)),
+        ("vda2".to_owned(), holds(Content::Vfat(vfat))),
+        ("vda3".to_owned(), holds(ext("root"))),
+        ("vda4".to_owned(), holds(Content::Swap(swap))),
+        ("vda5".to_owned(), holds(Content::Blank)),
+    ]);
+    let mounts = mountinfo::parse(
+        b"1 0 254:3 / / rw - ext4 /dev/vda3 rw\n2 1 254:2 / /boot/efi rw - vfat /dev/vda2 rw,umask=0077\n\
+          3 1 254:3 /srv /export rw - ext4 /dev/vda3 rw\n4 1 0:5 / /proc rw - proc proc rw\n",
+    );
+    let layout = assemble(&devices, &probes, &mounts);
+    assert_eq!(tree(&layout, &NodeId("disk:QM0001".into())), "disk(part part(vfat) part(ext) part(swap) part)");
+    let mounted: Vec<(&str, &str)> = layout.mounts.iter().map(|m| (m.path.as_str(), m.node.0.as_str())).collect();
+    assert_eq!(mounted, [("/", "fs:root"), ("/boot/efi", "fs:ABCD-1234")]);
+    let disks = layout.disks_below(&NodeId("fs:root".into()));
+    assert_eq!(disks.into_iter().collect::<Vec<_>>(), [&NodeId("disk:QM0001".into())]);
+}
+
+#[test]
+fn volumes_lie_on_what_their_devices_hold() {
+    let devices = [
+        device("sda", "8:0", "disk", &[]),
+        device("sda1", "8:1", "part", &["sda"]),
+        device("md0", "9:0", "raid1", &["sda1", "sdb1"]),
+        device("dm-0", "253:0", "lvm", &["md0"]),
+        device("sdb", "8:16", "disk", &[]),
+        device("sdb1", "8:17", "part", &["sdb"]),
+    ];
+    let member = || holds(Content::Other("linux_raid_member".into()));
+    let probes = BTreeMap::from([
+        ("sda".to_owned(), gpt(&[LINUX])),
+        ("sdb".to_owned(), gpt(&[LINUX])),
+        ("sda1".to_owned(), member()),
+        ("sdb1".to_owned(), member()),
+        ("md0".to_owned(), holds(Content::Other("LVM2_member".into()))),
+        ("dm-0".to_owned(), holds(ext("root"))),
+    ]);
+    let layout = assemble(&devices, &probes, &mountinfo::parse(b"1 0 253:0 / / rw - ext4 /dev/mapper/vg-root rw\n"));
+    let expected = "disk(part(linux_raid_member(raid1(LVM2_member(lvm(ext))))))";
+    assert_eq!(tree(&layout, &NodeId("disk:sda".into())), expected);
+    // Both disks have partitions with the same GUID here: a clone keeps a name of its own.
+    assert_eq!(tree(&layout, &NodeId("disk:sdb".into())), expected);
+    assert_eq!(layout.disks_below(&NodeId("fs:root".into())).len(), 2);
+    for (index, node) in layout.nodes.iter().enumerate() {
+        for parent in &node.on {
+            let place = layout.nodes.iter().position(|other| other.id == *parent).unwrap();
+            assert!(place < index, "{parent} comes before {}", node.id);
+        }
+    }
+}
+
+#[test]
+fn a_filesystem_on_a_whole_disk_and_a_dos_disk_are_kept_by_name() {
+    let devices = [
+        device("vda", "254:0", "disk", &[]),
+        device("sda", "8:0", "disk", &[]),
+        device("sda1", "8:1", "part", &["sda"]),
+        device("sdb", "8:16", "disk", &[]),
+    ];
+    let mbr = Probe { table: Some((Table::Mbr, Vec::new())), content: Content::Unknown };
+    let probes = BTreeMap::from([
+        ("vda".to_owned(), holds(Content::Other("ext4".into()))),
+        ("sda".to_owned(), mbr),
+        ("sda1".to_owned(), holds(ext("data"))),
+        ("sdb".to_owned(), holds(Content::Unknown)),
+    ]);
+    let layout = assemble(&devices, &probes, &mountinfo::parse(b"1 0 254:0 / / rw - ext4 /dev/root rw\n"));
+    assert_eq!(tree(&layout, &NodeId("disk:vda".into())), "disk(ext4)");
+    assert_eq!(tree(&layout, &NodeId("disk:sda".into())), "disk(dos-partition(ext))");
+    assert_eq!(tree(&layout, &NodeId("disk:sdb".into())), "disk(unknown)");
+    assert_eq!(layout.mounts[0].node, NodeId("raw:vda".into()));
+}
+
+#[test]
+fn loop_zram_and_empty_readers_are_not_looked_into() {
+    let mut empty = device("sdc", "8:32", "disk", &[]);
+    empty.size = Bytes(0);
+    let devices =
+        [device("loop3", "7:3", "loop", &[]), device("loop3p1", "259:0", "part", &["loop3"]), device("zram0", "253:0", "disk", &[]), empty];
+    let probes = BTreeMap::from([("loop3".to_owned(), holds(Content::Other("squashfs".into())))]);
+    let layout = assemble(&devices, &probes, &mountinfo::parse(b"1 0 7:3 / /snap/core ro - squashfs /dev/loop3 ro\n"));
+    let kinds: Vec<String> = layout.nodes.iter().map(|node| tree(&layout, &node.id)).collect();
+    assert_eq!(kinds, ["loop(loop)", "zram", "loop"]);
+}
+
+#[test]
+fn shares_pools_and_overlays_become_nodes_of_their_own() {
+    let text = b"1 0 0:30 / / rw - overlay overlay rw\n2 1 0:31 / /mnt/nas rw - nfs4 nas:/export rw\n3 1 0:31 /sub /mnt/sub rw - nfs4 nas:/export rw\n";
+    let layout = assemble(&[], &BTreeMap::new(), &mountinfo::parse(text));
+    let nodes: Vec<(&str, &str)> = layout.nodes.iter().map(|node| (node.id.0.as_str(), node.path.as_str())).collect();
+    assert_eq!(nodes, [("mount:/", "overlay"), ("mount:/mnt/nas", "nas:/export")]);
+}
+
+#[test]
+fn a_device_that_could_not_be_read_is_named_by_its_mount() {
+    let devices = [device("vda", "254:0", "disk", &[])];
+    let layout = assemble(&devices, &BTreeMap::new(), &mountinfo::parse(b"1 0 254:0 / / rw - ext4 /dev/vda rw\n"));
+    assert_eq!(tree(&layout, &NodeId("disk:vda".into())), "disk(ext4)");
+}
+
+#[test]
+fn a_filesystem_of_which_only_a_folder_is_mounted_is_not_mounted() {
+    let devices = [device("sda", "8:0", "disk", &[]), device("sda1", "8:1", "part", &["sda"])];
+    let probes = BTreeMap::from([("sda".to_owned(), gpt(&[LINUX])), ("sda1".to_owned(), holds(ext("data")))]);
+    let text = b"1 0 0:30 / / rw - overlay overlay rw\n2 1 8:1 /folder /srv rw - ext4 /dev/sda1 rw\n";
+    let layout = assemble(&devices, &probes, &mountinfo::parse(text));
+    assert!(layout.mount_at("/srv").is_none());
+}

@@ -1,0 +1,554 @@
+//! Size solving: a recorded GPT fitted onto a disk of another size or sector size.
+//!
+//! Same size: the same LBAs. Larger: one partition grows. Smaller: the same partition shrinks, down to its content plus a
+//! margin; below that the disk is refused with the number of bytes that are missing. Partitions after the one that gives way move with it,
+//! in whole steps of the alignment. Knows disks as numbers only.
+
+use serde::{Deserialize, Serialize};
+
+use crate::gpt::{BIOS_BOOT, ESP, GptTable, Partition};
+use crate::graph::{Kind, Layout, Node, NodeId};
+use crate::units::{Bytes, Guid};
+
+/// Bytes of one partition entry.
+const ENTRY: u64 = 128;
+/// Protective MBR and header before the entries.
+const LEADING: u64 = 2;
+/// Free space that a shrunk filesystem keeps: a twentieth of its content and no less than this.
+const LEAST_MARGIN: u64 = 64 << 20;
+
+/// The disk that a table is fitted onto.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// Size in bytes.
+    pub size: Bytes,
+    /// Bytes of a logical sector.
+    pub logical_sector: u32,
+}
+
+/// A table as it will be written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewTable {
+    /// The disk's GUID, the recorded one.
+    pub guid: Guid,
+    /// Bytes of a logical sector of the disk it is for.
+    pub logical_sector: u32,
+    /// First LBA that partitions may use.
+    pub first_usable: u64,
+    /// Last LBA that partitions may use.
+    pub last_usable: u64,
+    /// Number of entries.
+    pub capacity: u32,
+    /// Partitions in order of their numbers, in the disk's own sectors.
+    pub partitions: Vec<NewPartition>,
+}
+
+/// A partition as it will be written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewPartition {
+    /// The recorded node that it is.
+    pub node: NodeId,
+    /// Its entry.
+    pub entry: Partition,
+    /// Its recorded size in bytes.
+    pub old_size: Bytes,
+}
+
+impl NewTable {
+    /// A partition's size in bytes.
+    #[must_use]
+    pub fn size_of(&self, partition: &NewPartition) -> Bytes {
+        Bytes(partition.entry.sectors * u64::from(self.logical_sector))
+    }
+
+    /// A partition's first byte.
+    #[must_use]
+    pub fn start_of(&self, partition: &NewPartition) -> Bytes {
+        Bytes(partition.entry.first_lba * u64::from(self.logical_sector))
+    }
+}
+
+/// Why a table does not fit a disk.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SolveError {
+    /// The disk is too small.
+    #[error("{missing} ({} bytes) are missing: {reason}", .missing.0)]
+    TooSmall {
+        /// Bytes that are missing.
+        missing: Bytes,
+        /// Why no partition can give way further.
+        reason: String,
+    },
+    /// Something does not start or end on the disk's larger sectors.
+    #[error("{what} does not start on a sector of {sector} bytes; choose a disk with sectors of {recorded} bytes")]
+    SectorSize {
+        /// The partition.
+        what: String,
+        /// The disk's logical sector.
+        sector: u32,
+        /// The recorded disk's.
+        recorded: u32,
+    },
+    /// A filesystem that cannot live on the disk's larger sectors.
+    #[error("{what} has blocks of {block} bytes, fewer than the {sector} bytes of this disk's sectors; choose a disk with sectors of {block} bytes or less")]
+    BlockSize {
+        /// The filesystem.
+        what: String,
+        /// Bytes of its blocks.
+        block: u32,
+        /// The disk's logical sector.
+        sector: u32,
+    },
+    /// The recorded disk is not one that this version writes.
+    #[error("{0}")]
+    NotGpt(String),
+    /// The recorded table contradicts itself.
+    #[error("the recorded partition table contradicts itself: {0}")]
+    Recorded(String),
+}
+
+/// A recorded partition with what it carries, in bytes.
+struct Piece<'a> {
+    node: &'a Node,
+    entry: &'a Partition,
+    start: u64,
+    end: u64,
+    /// Bytes that it may not shrink below; none where it neither grows nor shrinks.
+    least: Option<u64>,
+}
+
+/// Fits the recorded disk `disk` onto `target`. `growing` names the partition that gives way; none: the last one with an
+/// ext filesystem. ESP, BIOS boot and swap never do.
+///
+/// # Errors
+/// [`SolveError`] when it does not fit, with the bytes that are missing.
+pub fn solve_gpt(
+    layout: &Layout,
+    disk: &NodeId,
+    target: Geometry,
+    growing: Option<&NodeId>,
+) -> Result<NewTable, SolveError> {
+    let (old_sector, table) = recorded_table(layout, disk)?;
+    let mut pieces = pieces(layout, disk, u64::from(old_sector))?;
+    let sector = u64::from(target.logical_sector);
+    let alignment = table.alignment.saturating_mul(u64::from(old_sector)).clamp(sector, 1 << 20);
+    // A power of two by its definition; a hostile manifest may say otherwise.
+    let alignment = if alignment.is_power_of_two() { alignment.max(sector) } else { 1 << 20 };
+
+    let array = (u64::from(table.capacity.clamp(128, 4096)) * ENTRY).div_ceil(sector);
+    let sectors = target.size.0 / sector;
+    let first_usable = LEADING + array;
+    let Some(usable_end) = sectors.checked_sub(array + 1).filter(|end| *end > first_usable) else {
+        return Err(SolveError::TooSmall { missing: needed(&pieces, target), reason: "the disk is tiny".to_owned() });
+    };
+
+    translate(&mut pieces, u64::from(old_sector), sector, first_usable)?;
+    check_blocks(layout, &pieces, target.logical_sector)?;
+    let place = growing_place(&pieces, growing);
+    let shift = shift(&pieces, place, usable_end * sector, alignment, recorded_size(layout, disk) == target.size)?;
+    let partitions = pieces.iter().enumerate().map(|(index, piece)| moved(piece, index, place, shift, sector)).collect();
+    let mut table = NewTable {
+        guid: table.guid.clone(),
+        logical_sector: target.logical_sector,
+        first_usable,
+        last_usable: usable_end - 1,
+        capacity: table.capacity.clamp(128, 4096),
+        partitions,
+    };
+    table.partitions.sort_by_key(|partition| partition.entry.number);
+    Ok(table)
+}
+
+fn recorded_table<'a>(layout: &'a Layout, disk: &NodeId) -> Result<(u32, &'a GptTable), SolveError> {
+    let node = layout.node(disk).ok_or_else(|| SolveError::Recorded(format!("no disk {disk}")))?;
+    match &node.kind {
+        Kind::Disk(found) => match &found.table {
+            crate::disk::Table::Gpt(table) if found.logical_sector.is_power_of_two() && found.logical_sector >= 512 => {
+                Ok((found.logical_sector, table))
+            }
+            crate::disk::Table::Gpt(_) => Err(SolveError::Recorded(format!("{disk} has an impossible sector size"))),
+            _ => Err(SolveError::NotGpt(format!("{} had no GPT, and this version restores GPT disks only", node.path))),
+        },
+        _ => Err(SolveError::Recorded(format!("{disk} is not a disk"))),
+    }
+}
+
+fn recorded_size(layout: &Layout, disk: &NodeId) -> Bytes {
+    layout.node(disk).map_or(Bytes(0), |node| node.size)
+}
+
+/// The disk's partitions by position, in bytes, checked against overlap and overflow.
+fn pieces<'a>(layout: &'a Layout, disk: &'a NodeId, sector: u64) -> Result<Vec<Piece<'a>>, SolveError> {
+    let mut pieces = Vec::new();
+    for node in layout.children(disk) {
+        let Kind::Partition(entry) = &node.kind else { continue };
+        let start = entry.first_lba.checked_mul(sector);
+        let end = entry.first_lba.checked_add(entry.sectors).and_then(|lba| lba.checked_mul(sector));
+        let (Some(start), Some(end)) = (start, end) else {
+            return Err(SolveError::Recorded(format!("{} ends beyond any disk", node.path)));
+        };
+        if entry.number == 0 || entry.number > 4096 || end <= start {
+            return Err(SolveError::Recorded(format!("{} has no number or no length", node.path)));
+        }
+        pieces.push(Piece { node, entry, start, end, least: least(layout, node, entry) });
+    }
+    pieces.sort_by_key(|piece| piece.start);
+    if let Some(pair) = pieces.windows(2).find(|pair| pair[0].end > pair[1].start) {
+        return Err(SolveError::Recorded(format!("{} and {} overlap", pair[0].node.path, pair[1].node.path)));
+    }
+    let mut numbers: Vec<u32> = pieces.iter().map(|piece| piece.entry.number).collect();
+    numbers.sort_unstable();
+    if numbers.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(SolveError::Recorded("two partitions have the same number".to_owned()));
+    }
+    Ok(pieces)
+}
+
+/// Bytes that a partition may shrink to; none where its content cannot be made in another size.
+fn least(layout: &Layout, node: &Node, entry: &Partition) -> Option<u64> {
+    if [ESP, BIOS_BOOT].contains(&entry.type_guid.as_str()) {
+        return None;
+    }
+    layout.children(&node.id).find_map(|child| match &child.kind {
+        Kind::Ext(ext) => Some(ext.used.0.saturating_add((ext.used.0 / 20).max(LEAST_MARGIN))),
+        _ => None,
+    })
+}
+
+/// Turns byte positions into ones that the target's sectors allow. Sectors that shrink always fit; where they grow, only a BIOS boot
+/// partition, which nothing refers to by position, is moved inwards.
+fn translate(pieces: &mut [Piece], old: u64, new: u64, first_usable: u64) -> Result<(), SolveError> {
+    if old >= new {
+        return Ok(());
+    }
+    for piece in pieces.iter_mut() {
+        if piece.entry.type_guid.as_str() == BIOS_BOOT {
+            piece.start = piece.start.next_multiple_of(new).max(first_usable * new);
+        }
+        piece.end -= piece.end % new;
+        if piece.start % new != 0 || piece.end <= piece.start {
+            return Err(SolveError::SectorSize {
+                what: piece.node.path.clone(),
+                sector: new as u32,
+                recorded: old as u32,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn check_blocks(layout: &Layout, pieces: &[Piece], sector: u32) -> Result<(), SolveError> {
+    for piece in pieces {
+        for child in layout.children(&piece.node.id) {
+            if let Kind::Ext(ext) = &child.kind
+                && ext.block_size < sector
+            {
+                return Err(SolveError::BlockSize {
+                    what: format!("{} on {}", ext.fstype, piece.node.path),
+                    block: ext.block_size,
+                    sector,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Index of the partition that gives way.
+fn growing_place(pieces: &[Piece], growing: Option<&NodeId>) -> Option<usize> {
+    match growing {
+        Some(id) => pieces.iter().position(|piece| piece.node.id == *id && piece.least.is_some()),
+        None => pieces.iter().rposition(|piece| piece.least.is_some()),
+    }
+}
+
+/// Bytes by which the growing partition becomes larger (or smaller) and by which everything behind it moves.
+fn shift(
+    pieces: &[Piece],
+    place: Option<usize>,
+    usable_end: u64,
+    alignment: u64,
+    same_size: bool,
+) -> Result<i64, SolveError> {
+    let Some(last) = pieces.last() else { return Ok(0) };
+    if last.end <= usable_end && same_size {
+        return Ok(0);
+    }
+    let Some(place) = place else {
+        if last.end <= usable_end {
+            return Ok(0);
+        }
+        return Err(SolveError::TooSmall {
+            missing: Bytes(last.end - usable_end),
+            reason: "no partition on it can be made smaller".to_owned(),
+        });
+    };
+    let piece = &pieces[place];
+    // What lies behind moves by whole steps; the last partition itself ends on one.
+    let room = usable_end as i64 - last.end as i64;
+    let step = alignment as i64;
+    let behind = place + 1 < pieces.len();
+    let shift = if behind {
+        room.div_euclid(step) * step
+    } else {
+        let end = (usable_end - usable_end % alignment) as i64;
+        // A partition that ended off the grid keeps its end rather than lose a few sectors.
+        if room >= 0 { (end - last.end as i64).max(0) } else { end - last.end as i64 }
+    };
+    let size = (piece.end - piece.start) as i64 + shift;
+    let least = piece.least.unwrap_or(u64::MAX);
+    if shift < 0 && size < least as i64 {
+        return Err(SolveError::TooSmall {
+            missing: Bytes((least as i64 - size) as u64),
+            reason: format!("{} holds content that needs {}", piece.node.path, Bytes(least)),
+        });
+    }
+    Ok(shift)
+}
+
+fn moved(piece: &Piece, index: usize, place: Option<usize>, shift: i64, sector: u64) -> NewPartition {
+    let starts = place.is_some_and(|place| index > place);
+    let ends = place.is_some_and(|place| index >= place);
+    let start = piece.start.saturating_add_signed(if starts { shift } else { 0 });
+    let end = piece.end.saturating_add_signed(if ends { shift } else { 0 });
+    NewPartition {
+        node: piece.node.id.clone(),
+        entry: Partition { first_lba: start / sector, sectors: (end - start) / sector, ..piece.entry.clone() },
+        old_size: piece.node.size,
+    }
+}
+
+fn needed(pieces: &[Piece], target: Geometry) -> Bytes {
+    Bytes(pieces.iter().map(|piece| piece.end - piece.start).sum::<u64>().saturating_sub(target.size.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::disk::{Disk, Table};
+    use crate::ext::Ext;
+    use crate::swap::Swap;
+
+    const LINUX: &str = "0FC63DAF-8483-4772-8E79-3D69D8477DE4";
+    const SWAP: &str = "0657FD6D-A4AB-43C4-84E5-0933C84B4F4F";
+    const MIB: u64 = 1 << 20;
+
+    fn ext(used: u64) -> Kind {
+        Kind::Ext(Ext {
+            fstype: "ext4".to_owned(),
+            uuid: String::new(),
+            label: String::new(),
+            features: Vec::new(),
+            block_size: 4096,
+            inode_size: 256,
+            inodes: 1,
+            reserved_blocks: 0,
+            blocks: 1,
+            default_mount_options: Vec::new(),
+            used: Bytes(used),
+        })
+    }
+
+    fn swap() -> Kind {
+        Kind::Swap(Swap { uuid: String::new(), label: String::new() })
+    }
+
+    /// A 512-byte-sector disk; partitions as (type, start MiB, size MiB, what is on it).
+    fn host(size_mib: u64, partitions: Vec<(&str, u64, u64, Option<Kind>)>) -> Layout {
+        let disk = NodeId("disk:A".to_owned());
+        let guid = Guid::new("11111111-2222-3333-4444-555555555555").unwrap();
+        let table = GptTable {
+            guid: guid.clone(),
+            first_usable: 34,
+            last_usable: size_mib * 2048 - 34,
+            capacity: 128,
+            alignment: 2048,
+            boot_code: false,
+        };
+        let kind = Kind::Disk(Disk {
+            model: String::new(),
+            serial: Some("A".to_owned()),
+            wwn: None,
+            transport: None,
+            logical_sector: 512,
+            physical_sector: 512,
+            removable: false,
+            rotational: false,
+            table: Table::Gpt(table),
+        });
+        let node = |id: &NodeId, on: Vec<NodeId>, size: u64, kind| Node {
+            id: id.clone(),
+            on,
+            path: format!("/dev/{}", id.0),
+            size: Bytes(size),
+            kind,
+        };
+        let mut layout = Layout { nodes: vec![node(&disk, Vec::new(), size_mib * MIB, kind)], mounts: Vec::new() };
+        for (index, (type_guid, start, length, on_it)) in partitions.into_iter().enumerate() {
+            let part = NodeId(format!("part{}", index + 1));
+            let entry = Partition {
+                number: index as u32 + 1,
+                type_guid: Guid::new(type_guid).unwrap(),
+                guid: guid.clone(),
+                name: String::new(),
+                attributes: 0,
+                first_lba: start * 2048,
+                sectors: length * 2048,
+            };
+            layout.nodes.push(node(&part, vec![disk.clone()], length * MIB, Kind::Partition(entry)));
+            if let Some(kind) = on_it {
+                layout.nodes.push(node(&NodeId(format!("fs{}", index + 1)), vec![part], length * MIB, kind));
+            }
+        }
+        layout
+    }
+
+    fn workstation() -> Layout {
+        host(
+            4096,
+            vec![
+                (ESP, 1, 128, None),
+                (LINUX, 129, 2000, Some(ext(900 * MIB))),
+                (LINUX, 2129, 1500, Some(ext(200 * MIB))),
+                (SWAP, 3629, 400, Some(swap())),
+            ],
+        )
+    }
+
+    fn solve(layout: &Layout, mib: u64, sector: u32) -> Result<NewTable, SolveError> {
+        let target = Geometry { size: Bytes(mib * MIB), logical_sector: sector };
+        solve_gpt(layout, &NodeId("disk:A".to_owned()), target, None)
+    }
+
+    /// (first MiB, length in MiB) of each partition.
+    fn spans(table: &NewTable) -> Vec<(u64, u64)> {
+        let span = |part| (table.start_of(part).0 / MIB, table.size_of(part).0 / MIB);
+        table.partitions.iter().map(span).collect()
+    }
+
+    #[test]
+    fn the_same_size_keeps_every_lba() {
+        let table = solve(&workstation(), 4096, 512).unwrap();
+        assert_eq!(spans(&table), [(1, 128), (129, 2000), (2129, 1500), (3629, 400)]);
+        assert_eq!((table.first_usable, table.last_usable), (34, 4096 * 2048 - 34));
+    }
+
+    #[test]
+    fn on_a_larger_disk_the_last_ext_grows_and_swap_moves_to_the_end() {
+        let table = solve(&workstation(), 8192, 512).unwrap();
+        // The last MiB holds the backup table.
+        assert_eq!(spans(&table), [(1, 128), (129, 2000), (2129, 8191 - 400 - 2129), (8191 - 400, 400)]);
+    }
+
+    #[test]
+    fn a_marked_partition_grows_instead() {
+        let target = Geometry { size: Bytes(8192 * MIB), logical_sector: 512 };
+        let root = NodeId("part2".to_owned());
+        let table = solve_gpt(&workstation(), &NodeId("disk:A".to_owned()), target, Some(&root)).unwrap();
+        let grown = 8191 - 4029;
+        assert_eq!(spans(&table)[1..], [(129, 2000 + grown), (2129 + grown, 1500), (3629 + grown, 400)]);
+    }
+
+    #[test]
+    fn a_smaller_disk_shrinks_down_to_content_and_margin_and_names_what_is_missing_below() {
+        let table = solve(&workstation(), 3000, 512).unwrap();
+        assert_eq!(spans(&table)[2], (2129, 2999 - 400 - 2129));
+        let error = solve(&workstation(), 2700, 512).unwrap_err();
+        // 200 MiB of content and 64 MiB of margin; 2699 - 400 - 2129 = 170 MiB are there.
+        assert_eq!(
+            error,
+            SolveError::TooSmall {
+                missing: Bytes((264 - 170) * MIB),
+                reason: "/dev/part3 holds content that needs 264 MiB".to_owned()
+            }
+        );
+    }
+
+    #[test]
+    fn a_disk_that_nothing_can_shrink_on_is_refused_with_the_bytes_missing() {
+        let layout = host(1024, vec![(ESP, 1, 128, None), (SWAP, 129, 800, Some(swap()))]);
+        let error = solve(&layout, 512, 512).unwrap_err();
+        let SolveError::TooSmall { missing, .. } = error else { panic!("{error}") };
+        assert_eq!(missing, Bytes(929 * MIB - (512 * MIB - 33 * 512)));
+        assert_eq!(spans(&solve(&layout, 2048, 512).unwrap()), [(1, 128), (129, 800)]);
+    }
+
+    #[test]
+    fn sectors_of_4096_bytes_keep_byte_positions_and_move_bios_boot_inwards() {
+        let mut layout = workstation();
+        if let Kind::Partition(entry) = &mut layout.nodes[1].kind {
+            entry.type_guid = Guid::new(BIOS_BOOT).unwrap();
+            (entry.first_lba, entry.sectors) = (34, 2014);
+        }
+        let table = solve(&layout, 4096, 4096).unwrap();
+        assert_eq!((table.partitions[0].entry.first_lba, table.partitions[0].entry.sectors), (6, 250));
+        assert_eq!(spans(&table)[1..], [(129, 2000), (2129, 1500), (3629, 400)]);
+    }
+
+    #[test]
+    fn a_partition_off_the_larger_sectors_is_refused_by_name() {
+        let mut layout = workstation();
+        if let Kind::Partition(entry) = &mut layout.nodes[2].kind {
+            entry.first_lba += 1;
+            entry.sectors -= 1;
+        }
+        let text = solve(&layout, 4096, 4096).unwrap_err().to_string();
+        assert!(text.starts_with("/dev/part2 does not start on a sector of 4096 bytes"), "{text}");
+    }
+
+    #[test]
+    fn small_blocks_are_refused_on_large_sectors() {
+        let mut layout = workstation();
+        if let Kind::Ext(ext) = &mut layout.nodes[3].kind {
+            ext.block_size = 1024;
+        }
+        assert!(matches!(solve(&layout, 4096, 4096), Err(SolveError::BlockSize { block: 1024, .. })));
+    }
+
+    #[test]
+    fn hostile_tables_are_refused_not_obeyed() {
+        for (first, sectors) in [(u64::MAX, 2), (2048, 0), (u64::MAX / 512, u64::MAX / 512)] {
+            let mut layout = workstation();
+            if let Kind::Partition(entry) = &mut layout.nodes[1].kind {
+                (entry.first_lba, entry.sectors) = (first, sectors);
+            }
+            assert!(matches!(solve(&layout, 4096, 512), Err(SolveError::Recorded(_))), "{first} {sectors}");
+        }
+        let mut layout = workstation();
+        if let Kind::Partition(entry) = &mut layout.nodes[1].kind {
+            entry.sectors += 2048;
+        }
+        assert!(solve(&layout, 4096, 512).unwrap_err().to_string().contains("overlap"));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_disk_partitions_stay_inside_apart_and_no_smaller_than_allowed(
+            mib in 600u64..20_000, sector in prop::sample::select(vec![512u32, 4096]), odd in 0u64..8
+        ) {
+            let layout = workstation();
+            let size = Bytes(mib * MIB + odd * 4096);
+            let target = Geometry { size, logical_sector: sector };
+            let Ok(table) = solve_gpt(&layout, &NodeId("disk:A".to_owned()), target, None) else {
+                prop_assert!(mib < 2900);
+                return Ok(());
+            };
+            let mut next = table.first_usable;
+            for part in &table.partitions {
+                prop_assert!(part.entry.first_lba >= next);
+                prop_assert_eq!(table.start_of(part).0 % MIB, 0);
+                next = part.entry.first_lba + part.entry.sectors;
+            }
+            prop_assert!(next <= table.last_usable + 1);
+            prop_assert!(table.last_usable < size.0 / u64::from(sector));
+            prop_assert!(table.size_of(&table.partitions[2]).0 >= 264 * MIB);
+            for (index, old) in [(0, 128), (1, 2000), (3, 400)] {
+                prop_assert_eq!(table.size_of(&table.partitions[index]).0, old * MIB);
+            }
+        }
+    }
+}

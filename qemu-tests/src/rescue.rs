@@ -1,0 +1,248 @@
+//! The stick at work: booting it on a machine, following its events to their end, booting what it restored.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use serde_json::Value;
+use vm::{Bus, Disk, Firmware, Machine, Running, VmError};
+
+use crate::capture::STICK_SERIAL;
+use crate::{census, place, sample};
+
+/// Between two events of a rescue that works: checking a stick of some hundred megabytes is the longest.
+const EVENT_LIMIT: Duration = Duration::from_secs(300);
+const END_LIMIT: Duration = Duration::from_secs(120);
+const COMMAND_LIMIT: Duration = Duration::from_secs(120);
+
+/// The machine that is to be brought back.
+#[derive(Clone, Debug)]
+pub struct Patient {
+    /// Name of the machine; its logs are called so.
+    pub name: String,
+    /// How machines run here.
+    pub accel: vm::Accel,
+    /// What starts it: [`Firmware::Bios`] or [`Firmware::Uefi`].
+    pub firmware: Firmware,
+    /// The image of its disk.
+    pub disk: PathBuf,
+    /// How its disk is attached.
+    pub bus: Bus,
+    /// Serial number of its disk.
+    pub serial: String,
+}
+
+/// How the stick's work ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// It restored; the report as the rescue sent it.
+    Restored(Value),
+    /// It refused before anything was written.
+    Refused {
+        /// Exit code of the command line contract.
+        code: u64,
+        /// Its words.
+        message: String,
+    },
+    /// It failed on the way; the whole event.
+    Failed(Value),
+    /// It ended without having done anything.
+    Nothing,
+}
+
+/// What a rescue did, and when. Times count from power-on.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// How it ended.
+    pub verdict: Verdict,
+    /// When it was ready to ask or to begin.
+    pub ready: Option<Duration>,
+    /// When it had consent.
+    pub consent: Option<Duration>,
+    /// When everything was restored and compared.
+    pub restored: Option<Duration>,
+    /// When the machine had switched off.
+    pub ended: Duration,
+    /// Every event, in order.
+    pub events: Vec<Value>,
+}
+
+impl Outcome {
+    /// The report of a restore without differences.
+    ///
+    /// # Errors
+    /// When it ended in another way.
+    pub fn report(&self) -> anyhow::Result<&Value> {
+        match &self.verdict {
+            Verdict::Restored(report) if report["verdict"] == "restored" => Ok(report),
+            other => bail!("the rescue ended otherwise: {other:?}"),
+        }
+    }
+
+    /// The code and the words of a refusal.
+    ///
+    /// # Errors
+    /// When it ended in another way.
+    pub fn refusal(&self) -> anyhow::Result<(u64, &str)> {
+        match &self.verdict {
+            Verdict::Refused { code, message } => Ok((*code, message)),
+            other => bail!("the rescue ended otherwise: {other:?}"),
+        }
+    }
+
+    /// How many events have this name.
+    #[must_use]
+    pub fn count(&self, name: &str) -> usize {
+        self.events.iter().filter(|event| event["event"] == name).count()
+    }
+}
+
+impl Patient {
+    /// A patient of this name with an empty disk of `size` bytes in `folder`.
+    ///
+    /// # Errors
+    /// When the disk cannot be made.
+    pub fn new(name: &str, accel: vm::Accel, folder: &Path, bus: Bus, serial: &str, size: u64) -> anyhow::Result<Self> {
+        let disk = folder.join("disk.img");
+        vm::blank(&disk, size)?;
+        let (name, serial) = (name.to_owned(), serial.to_owned());
+        Ok(Self { name, accel, firmware: Firmware::Bios, disk, bus, serial })
+    }
+
+    /// Starts by UEFI, with a variable store of its own.
+    #[must_use]
+    pub fn uefi(mut self) -> Self {
+        self.firmware = Firmware::Uefi { vars: self.disk.with_extension("vars") };
+        self
+    }
+
+    /// Starts it from the stick; `key` is plugged in as well where there is one. What the rescue writes to the stick is
+    /// thrown away.
+    ///
+    /// # Errors
+    /// When QEMU does not start.
+    pub fn boot_stick(&self, stick: &Path, key: Option<&Path>) -> anyhow::Result<Running> {
+        let mut machine = Machine::new(&format!("{}-rescue", self.name), place::logs()?, self.accel)
+            .firmware(self.firmware.clone())
+            .disk(Disk::new(&self.disk, self.bus, &self.serial))
+            .disk(Disk::new(stick, Bus::Usb, STICK_SERIAL).snapshot().boot(0));
+        if let Some(key) = key {
+            machine = machine.disk(Disk::new(key, Bus::Usb, "LBKEY").snapshot());
+        }
+        Ok(machine.start()?)
+    }
+
+    /// Starts it from its own disk, with nothing else plugged in. What it writes is thrown away, so that the disk stays
+    /// as the rescue left it.
+    ///
+    /// # Errors
+    /// When it does not come up with every service, without swap, or with other filesystems than fstab names.
+    pub fn boot_disk(&self, name: &str) -> anyhow::Result<Running> {
+        let mut running = Machine::new(&format!("{}-{name}", self.name), place::logs()?, self.accel)
+            .firmware(self.firmware.clone())
+            .disk(Disk::new(&self.disk, self.bus, &self.serial).snapshot())
+            .start()?;
+        sample::await_up(&mut running)?;
+        running.output("findmnt --verify", COMMAND_LIMIT)?;
+        for place in ["/", "/home", "/boot/efi"] {
+            running.output(
+                &format!("findmnt --fstab --mountpoint {place} >/dev/null && findmnt {place}"),
+                COMMAND_LIMIT,
+            )?;
+        }
+        let swap = running.output("swapon --show=NAME --noheadings", COMMAND_LIMIT)?;
+        ensure!(!swap.trim().is_empty(), "the restored system has no swap");
+        Ok(running)
+    }
+}
+
+/// Follows a rescue to its end. `answer` gives what is typed at a question, nothing for silence; `tell` gets a line now
+/// and then for people.
+///
+/// # Errors
+/// When an event does not come in time, the guest is lost, or the machine does not switch off.
+pub fn follow(
+    running: &mut Running,
+    mut answer: impl FnMut(&str) -> Option<String>,
+    mut tell: impl FnMut(&str),
+) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome {
+        verdict: Verdict::Nothing,
+        ready: None,
+        consent: None,
+        restored: None,
+        ended: Duration::ZERO,
+        events: Vec::new(),
+    };
+    loop {
+        let event = running.event(EVENT_LIMIT).context("following the rescue")?;
+        let now = running.elapsed();
+        let name = event["event"].as_str().unwrap_or_default().to_owned();
+        tell(&sentence(&name, &event));
+        match name.as_str() {
+            "ready" => outcome.ready = outcome.ready.or(Some(now)),
+            "consent" => outcome.consent = Some(now),
+            "restored" => {
+                outcome.restored = Some(now);
+                outcome.verdict = Verdict::Restored(event["report"].clone());
+            }
+            "refused" => {
+                let code = event["code"].as_u64().unwrap_or(0);
+                let message = event["message"].as_str().unwrap_or_default().to_owned();
+                outcome.verdict = Verdict::Refused { code, message };
+            }
+            "failed" => outcome.verdict = Verdict::Failed(event.clone()),
+            "question" => {
+                if let Some(line) = answer(event["what"].as_str().unwrap_or_default()) {
+                    running.send(&format!("{line}\r"))?;
+                }
+            }
+            _ => {}
+        }
+        let last = matches!(name.as_str(), "power-off" | "reboot" | "restored" | "refused" | "failed");
+        outcome.events.push(event);
+        if last {
+            break;
+        }
+    }
+    end(running)?;
+    outcome.ended = running.elapsed();
+    Ok(outcome)
+}
+
+/// Whoever stands at the machine has read it and presses Enter, until the machine is off.
+fn end(running: &mut Running) -> anyhow::Result<()> {
+    let presses = END_LIMIT.as_secs() / 2;
+    for _ in 0..presses {
+        match running.await_end(Duration::from_secs(2)) {
+            Ok(()) => return Ok(()),
+            // QEMU may end between the look and the key.
+            Err(VmError::Late { .. }) => drop(running.send("\r")),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    bail!("the rescue did not switch the machine off within {} s", END_LIMIT.as_secs());
+}
+
+fn sentence(name: &str, event: &Value) -> String {
+    match name {
+        "progress" => {
+            let (done, of) = (event["bytes"].as_u64().unwrap_or(0), event["of"].as_u64().unwrap_or(0));
+            let what = event["what"].as_str().unwrap_or("progress");
+            format!("{what} {} of {} MB", done / 1_000_000, of / 1_000_000)
+        }
+        "step" => format!("step: {}", event["name"].as_str().unwrap_or_default()),
+        "refused" | "failed" => format!("{name}: {}", event["message"].as_str().unwrap_or_default()),
+        other => other.to_owned(),
+    }
+}
+
+/// Compares what a restored system holds with the list that was taken before the capture.
+///
+/// # Errors
+/// When something differs, with the differences.
+pub fn same_census(running: &mut Running, before: &str) -> anyhow::Result<()> {
+    let differences = census::differences(before, &census::take(running)?);
+    ensure!(differences.is_empty(), "the restored system differs:\n{}", differences.join("\n"));
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! Adapt: what must differ on this machine. Boot loaders, firmware entries, the package system's idea of the boot disk; and a word on
+//! everything else that does not fit. Nothing else is changed.
+
+mod debconf;
+mod efi;
+mod fstab;
+mod grub;
+mod network;
+mod room;
+
+use layout::plan::Plan;
+use manifest::host::Host;
+use serde::Serialize;
+
+use crate::screen::{Screen, Stage};
+use crate::stop::Result;
+
+pub use room::Room;
+
+/// A path, or all below it, that differs from the snapshot on purpose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Adapted {
+    /// The path in the restored system; with a slash at its end it stands for everything below.
+    pub path: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What adapting did and what it left.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Adaptation {
+    /// Places that differ on purpose.
+    pub places: Vec<Adapted>,
+    /// Boot loaders that were installed: `i386-pc on /dev/vda`, `x86_64-efi`.
+    pub loaders: Vec<String>,
+    /// What was not adapted and may need a hand.
+    pub not_adapted: Vec<String>,
+}
+
+impl Adaptation {
+    fn place(&mut self, path: &str, reason: &str) {
+        self.places.push(Adapted { path: path.to_owned(), reason: reason.to_owned() });
+    }
+
+    /// Why `path` (without a leading slash) differs on purpose; none where it should not.
+    pub fn reason(&self, path: &[u8]) -> Option<&str> {
+        let fits = |place: &&Adapted| {
+            let wanted = place.path.trim_start_matches('/').as_bytes();
+            match wanted.strip_suffix(b"/") {
+                Some(folder) => path == folder || path.starts_with(wanted),
+                None => path == wanted,
+            }
+        };
+        self.places.iter().find(fits).map(|place| place.reason.as_str())
+    }
+}
+
+/// Adapts the restored system below the target root, everything mounted.
+///
+/// # Errors
+/// When a boot loader cannot be installed: then the disk does not boot.
+pub fn adapt(screen: &Screen, host: &Host, plan: &Plan) -> Result<Adaptation> {
+    screen.stage(Stage::Adapt);
+    let mut done = Adaptation::default();
+    fstab::check(plan, &mut done);
+    network::check(host, &mut done);
+    {
+        let room = Room::open()?;
+        debconf::update(screen, &room, plan, host, &mut done);
+        grub::install(screen, &room, host, plan, &mut done)?;
+        room.close()?;
+    }
+    for line in &done.loaders {
+        screen.say(&format!("  boot loader: {line}"));
+    }
+    for line in &done.not_adapted {
+        screen.say(&format!("  not adapted: {line}"));
+    }
+    Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_covers_itself_and_with_a_slash_what_is_below() {
+        let mut done = Adaptation::default();
+        done.place("/boot/grub/", "boot loader");
+        done.place("/var/cache/debconf/config.dat", "boot disk");
+        assert_eq!(done.reason(b"boot/grub"), Some("boot loader"));
+        assert_eq!(done.reason(b"boot/grub/i386-pc/core.img"), Some("boot loader"));
+        assert_eq!(done.reason(b"boot/grub2"), None);
+        assert_eq!(done.reason(b"boot"), None);
+        assert_eq!(done.reason(b"var/cache/debconf/config.dat"), Some("boot disk"));
+    }
+}

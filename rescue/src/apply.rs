@@ -1,0 +1,324 @@
+//! Apply: everything else read-only, what was there saved, then the plan's steps one by one, each in the stick's journal.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use layout::Bytes;
+use layout::plan::{Device, DiskPlan, Plan, Step};
+use layout::solve::NewTable;
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use serde_json::json;
+
+use crate::screen::{Screen, Stage};
+use crate::stick::{Stick, write_durably};
+use crate::stop::{Code, DiskState, OrStop, Result, Stop};
+use crate::{disks, kernel, table};
+
+/// Where the restored system is mounted.
+pub const TARGET: &str = "/target";
+/// What is saved and zeroed at the edges of a disk and at the starts of partitions.
+const EDGE: u64 = 1 << 20;
+/// Making a filesystem on a large slow disk may take this long.
+const MAKE_LIMIT: Duration = Duration::from_secs(3600);
+/// How long the kernel may take to show the nodes of new partitions.
+const NODES: Duration = Duration::from_secs(20);
+
+const AGAIN: &str = "Check the disk and its cables, then start the restore again; it begins anew.";
+
+/// Makes every disk that the plan does not name read-only in the kernel, and checks that the named ones are still the same.
+///
+/// # Errors
+/// 30 when a target is not the disk that was planned for, or a disk cannot be protected.
+pub fn guard(screen: &Screen, stick: &Stick, plan: &Plan) -> Result<()> {
+    screen.stage(Stage::Apply);
+    let present = disks::present(&stick.disk);
+    for disk in &plan.disks {
+        let target = &disk.target;
+        let same = present.iter().find(|found| found.path == target.path).is_some_and(|found| {
+            found.size == target.size
+                && found.disk.serial == target.disk.serial
+                && found.disk.wwn == target.disk.wwn
+                && found.barred.is_none()
+        });
+        if !same {
+            let message = format!("{} is no longer the disk that the plan was made for ({target})", target.path);
+            return Err(Stop::new(Code::Guard, message, "Leave the disks attached as they are and start again."));
+        }
+    }
+    let mut protected = Vec::new();
+    for name in disks::names() {
+        let path = Path::new("/dev").join(&name);
+        if plan.disks.iter().any(|disk| Path::new(&disk.target.path) == path) {
+            continue;
+        }
+        let nodes = disks::partitions(&name).into_iter().map(|partition| partition.path);
+        let own_data = stick.data_device();
+        if name == stick.disk {
+            // The journal is written to the stick's data partition, and to nothing else on it.
+            nodes.filter(|node| node != own_data).try_for_each(|node| read_only(&node))?;
+        } else {
+            nodes.chain([path.clone()]).try_for_each(|node| read_only(&node))?;
+            protected.push(path.display().to_string());
+        }
+    }
+    let list = if protected.is_empty() { "no other disk".to_owned() } else { protected.join(", ") };
+    screen.say(&format!("Read-only in the kernel now: {list}, and the stick but for its data partition."));
+    Ok(())
+}
+
+fn read_only(path: &Path) -> Result<()> {
+    kernel::set_read_only(path, true).or_stop(
+        Code::Guard,
+        format!("making {} read-only", path.display()),
+        "Detach that disk and start again.",
+    )
+}
+
+/// Does the steps in order.
+pub struct Applier<'a> {
+    screen: &'a Screen,
+    stick: &'a Stick,
+    plan: &'a Plan,
+    /// Name that this restore's files in the reports folder begin with.
+    stamp: &'a str,
+    /// Mount points, in the order of mounting.
+    mounted: Vec<PathBuf>,
+}
+
+impl<'a> Applier<'a> {
+    /// For one restore; `stamp` begins the names of its files.
+    pub fn new(screen: &'a Screen, stick: &'a Stick, plan: &'a Plan, stamp: &'a str) -> Self {
+        Self { screen, stick, plan, stamp, mounted: Vec::new() }
+    }
+
+    /// Does one step.
+    ///
+    /// # Errors
+    /// With the step and what went wrong.
+    pub fn step(&mut self, step: &Step) -> Result<()> {
+        self.screen.say(&format!("  {step}"));
+        self.screen.event("step", json!({"name": step.to_string(), "uptime": kernel::uptime()}));
+        self.screen.events().sync();
+        match step {
+            Step::Save { disk } => self.save(disk),
+            Step::Clear { disk, starts, whole } => {
+                DiskState::Unbootable.set();
+                clear(disk, starts, whole).or_stop(Code::Io, format!("clearing {disk}"), AGAIN)
+            }
+            Step::WriteGpt { disk, table } => self.write_table(disk, table),
+            Step::MakeExt { device, ext, old, new } => {
+                let path = device.path();
+                run(exec::Command::new("mke2fs").args(ext.mke2fs(&path, *old, *new)))?;
+                run(exec::Command::new("tune2fs").args(ext.tune2fs(&path, *old, *new)))
+            }
+            Step::MakeVfat { device, vfat, logical_sector } => {
+                run(exec::Command::new("mkfs.vfat").args(vfat.mkfs_vfat(&device.path(), *logical_sector)))
+            }
+            Step::MakeSwap { device, swap } => run(exec::Command::new("mkswap").args(swap.mkswap(&device.path()))),
+            Step::Mount { device, path, fstype, options } => self.mount(device, path, fstype, options),
+        }
+    }
+
+    fn save(&self, disk: &str) -> Result<()> {
+        let planned = self.planned(disk)?;
+        let advice = "Free some space on the stick and start again.";
+        let size = planned.target.size.0;
+        let edge = EDGE.min(size);
+        for (part, start) in [("first", 0), ("last", size - edge)] {
+            let bytes = read_at(Path::new(disk), start, edge).or_stop(Code::Io, format!("reading {disk}"), AGAIN)?;
+            let handle: String =
+                planned.target.handle().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+            let path = self.stick.data("reports").join(format!("{}-{handle}-{part}-mib.bin", self.stamp));
+            write_durably(&path, &bytes).or_stop(
+                Code::NoSpace,
+                format!("saving what is on {disk} to the stick"),
+                advice,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn planned(&self, disk: &str) -> Result<&DiskPlan> {
+        let found = self.plan.disks.iter().find(|one| one.target.path == disk);
+        found.ok_or_else(|| Stop::new(Code::Guard, format!("{disk} is not in the plan"), "Start again."))
+    }
+
+    fn write_table(&self, disk: &str, table: &NewTable) -> Result<()> {
+        let planned = self.planned(disk)?;
+        let doing = || format!("writing the partition table of {disk} ({})", planned.target.handle());
+        let file = OpenOptions::new().read(true).write(true).open(disk).or_stop(Code::Io, doing(), AGAIN)?;
+        // Sector-sized pieces through a buffer would be quicker; a table is written once.
+        let mut device = &file;
+        table::write(&mut device, planned.target.size.0, table).or_stop(Code::Io, doing(), AGAIN)?;
+        file.sync_all().or_stop(Code::Io, doing(), AGAIN)?;
+        kernel::read_partitions_again(&file).or_stop(
+            Code::Io,
+            format!("telling the kernel of the new partitions of {disk}"),
+            AGAIN,
+        )?;
+        drop(file);
+        for partition in &table.partitions {
+            let device = Device { disk: disk.to_owned(), partition: Some(partition.entry.number) };
+            wait_for(disk, &device, table.size_of(partition))?;
+        }
+        Ok(())
+    }
+
+    fn mount(&mut self, device: &Device, path: &str, fstype: &str, options: &str) -> Result<()> {
+        let target = below_target(path)?;
+        let node = device.path();
+        let doing = || format!("mounting {node} at {}", target.display());
+        fs::create_dir_all(&target).or_stop(Code::Io, doing(), AGAIN)?;
+        // What was restored underneath (an ESP's files, before the ESP was made) would only take up space unseen.
+        empty(&target).or_stop(Code::Io, format!("emptying {}", target.display()), AGAIN)?;
+        mount_as_captured(&node, &target, fstype, options).or_stop(Code::Io, doing(), AGAIN)?;
+        self.mounted.push(target);
+        Ok(())
+    }
+
+    /// Unmounts everything below the target root, last first.
+    ///
+    /// # Errors
+    /// When something there is still in use.
+    pub fn unmount(&mut self) -> Result<()> {
+        rustix::fs::sync();
+        while let Some(path) = self.mounted.pop() {
+            unmount(&path, UnmountFlags::empty()).or_stop(
+                Code::Io,
+                format!("unmounting {}", path.display()),
+                "The files are on the disk. Power off by the power button only if this does not end.",
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// A path of the restored system below the target root; what would lead out of it is refused.
+pub fn below_target(path: &str) -> Result<PathBuf> {
+    let relative = Path::new(path.trim_start_matches('/'));
+    let inside = relative.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+    if !path.starts_with('/') || !inside {
+        return Err(Stop::new(
+            Code::Guard,
+            format!("{path:?} is no path of a mount point"),
+            "Choose another snapshot.",
+        ));
+    }
+    Ok(Path::new(TARGET).join(relative))
+}
+
+fn run(command: exec::Command) -> Result<()> {
+    command.limit(MAKE_LIMIT).run().map(drop).map_err(|error| Stop::new(Code::Io, error.to_string(), AGAIN))
+}
+
+/// With the options that decide how entries look (of vfat); without them where this kernel lacks a character set.
+fn mount_as_captured(node: &str, target: &Path, fstype: &str, options: &str) -> io::Result<()> {
+    let shapes = ["uid", "gid", "umask", "fmask", "dmask", "codepage", "iocharset", "shortname", "utf8"];
+    let shaped = |word: &&str| shapes.contains(&word.split('=').next().unwrap_or_default());
+    let words: Vec<&str> = if fstype == "vfat" { options.split(',').filter(shaped).collect() } else { Vec::new() };
+    let with = |data: &str| {
+        let data = std::ffi::CString::new(data).unwrap_or_default();
+        mount(node, target, fstype, MountFlags::NOATIME, Some(data.as_c_str())).map_err(io::Error::from)
+    };
+    let sets = |word: &&&str| !word.starts_with("codepage") && !word.starts_with("iocharset");
+    let fewer: Vec<&str> = words.iter().filter(sets).copied().collect();
+    with(&words.join(",")).or_else(|error| if fewer.len() < words.len() { with(&fewer.join(",")) } else { Err(error) })
+}
+
+fn empty(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn read_at(path: &Path, start: u64, length: u64) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(start))?;
+    let mut bytes = vec![0; length as usize];
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn clear(disk: &str, starts: &[Bytes], whole: &[(Bytes, Bytes)]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(disk)?;
+    let size = file.seek(SeekFrom::End(0))?;
+    // Boot code and the primary table first: from here on nothing on this disk boots.
+    zero(&mut file, 0, EDGE.min(size))?;
+    zero(&mut file, size.saturating_sub(EDGE), EDGE.min(size))?;
+    file.sync_all()?;
+    for start in starts.iter().filter(|start| start.0 < size) {
+        zero(&mut file, start.0, EDGE.min(size - start.0))?;
+    }
+    for (start, length) in whole.iter().filter(|(start, _)| start.0 < size) {
+        zero(&mut file, start.0, length.0.min(size - start.0))?;
+    }
+    file.sync_all()
+}
+
+fn zero(file: &mut File, start: u64, length: u64) -> io::Result<()> {
+    const PIECE: usize = 1 << 20;
+    let zeroes = vec![0; PIECE];
+    file.seek(SeekFrom::Start(start))?;
+    let mut left = length;
+    while left > 0 {
+        let piece = left.min(PIECE as u64) as usize;
+        file.write_all(&zeroes[..piece])?;
+        left -= piece as u64;
+    }
+    Ok(())
+}
+
+/// Waits until a new partition's node is there with the size it should have: an old node may linger.
+fn wait_for(disk: &str, device: &Device, size: Bytes) -> Result<()> {
+    let end = Instant::now() + NODES;
+    let name = disk.trim_start_matches("/dev/");
+    loop {
+        let there = disks::partitions(name).into_iter().any(|partition| {
+            Some(partition.number) == device.partition && partition.size == size && partition.path.exists()
+        });
+        if there {
+            return Ok(());
+        }
+        if Instant::now() >= end {
+            let message = format!("the kernel does not show {} after the new partition table of {disk}", device.path());
+            return Err(Stop::new(Code::Io, message, AGAIN));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_points_cannot_lead_out_of_the_target() {
+        assert_eq!(below_target("/").unwrap(), Path::new("/target"));
+        assert_eq!(below_target("/boot/efi").unwrap(), Path::new("/target/boot/efi"));
+        for bad in ["", "boot", "/../etc", "/a/../../b"] {
+            assert!(below_target(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn clearing_zeroes_edges_starts_and_boot_partitions_and_nothing_else() {
+        let path = std::env::temp_dir().join(format!("lifeboat-clear-{}", std::process::id()));
+        let mib = EDGE as usize;
+        fs::write(&path, vec![0xff; 8 * mib]).unwrap();
+        let (far, near) = (Bytes(1 << 40), Bytes(3 * EDGE));
+        clear(path.to_str().unwrap(), &[near, far], &[(Bytes(5 * EDGE), Bytes(EDGE))]).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let zeroed: Vec<bool> = bytes.chunks(mib).map(|chunk| chunk.iter().all(|byte| *byte == 0)).collect();
+        assert_eq!(zeroed, [true, false, false, true, false, true, false, true]);
+        assert!(bytes.chunks(mib).all(|chunk| chunk.iter().all(|byte| *byte == chunk[0])));
+    }
+}

@@ -1,0 +1,112 @@
+//! Kernel modules: which ones a device needs, in which order they are loaded. As `modprobe` does it, without `modprobe`.
+//!
+//! [`Index`] is pure: it reads depmod's text files. [`Loader`] puts modules into the kernel. Called as `/sbin/modprobe`, the rescue
+//! program runs [`as_modprobe`], because the kernel itself asks for filesystems, character sets and ciphers that way.
+
+mod glob;
+mod index;
+
+use std::collections::HashSet;
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use index::Index;
+
+/// The kernel's MODULE_INIT_COMPRESSED_FILE (linux/module.h): it opens the file's compression itself.
+const COMPRESSED_FILE: i32 = 4;
+
+/// Loads modules, each once.
+pub struct Loader {
+    folder: PathBuf,
+    index: Index,
+    tried: HashSet<String>,
+    /// Modules that the kernel refused, with its reason; for messages.
+    pub refused: Vec<String>,
+}
+
+impl Loader {
+    /// Reads the index of the running kernel's modules. A kernel without any gives an empty loader.
+    pub fn open() -> io::Result<Self> {
+        let release = rustix::system::uname().release().to_string_lossy().into_owned();
+        let folder = Path::new("/lib/modules").join(release);
+        let read = |name: &str| match fs::read_to_string(folder.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+            other => other,
+        };
+        let index = Index::parse(&read("modules.dep")?, &read("modules.alias")?, &read("modules.softdep")?);
+        Ok(Self { folder, index, tried: HashSet::new(), refused: Vec::new() })
+    }
+
+    /// Loads what `name` (a module, or an alias such as a device's modalias) stands for. Gives how many modules were
+    /// put in.
+    pub fn load(&mut self, name: &str) -> usize {
+        let order = self.index.resolve(name);
+        order.iter().filter(|module| self.insert(module)).count()
+    }
+
+    /// Whether the index knows a module or an alias of this name.
+    pub fn knows(&self, name: &str) -> bool {
+        !self.index.resolve(name).is_empty()
+    }
+
+    fn insert(&mut self, module: &str) -> bool {
+        if !self.tried.insert(module.to_owned()) {
+            return false;
+        }
+        let Some(path) = self.index.path(module) else { return false };
+        let flags = if path.ends_with(".ko") { 0 } else { COMPRESSED_FILE };
+        let result = File::open(self.folder.join(path)).and_then(|file| {
+            rustix::system::finit_module(&file, &CString::default(), flags)?;
+            Ok(())
+        });
+        match result {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+            // A driver that finds no hardware of its own says ENODEV: not worth a line.
+            Err(error) if error.raw_os_error() == Some(19) => false,
+            Err(error) => {
+                self.refused.push(format!("{module}: {error}"));
+                false
+            }
+        }
+    }
+}
+
+/// Loads drivers for every device that the kernel has found. Gives how many modules were put in; 0 means that nothing is new.
+pub fn coldplug(loader: &mut Loader) -> usize {
+    let mut aliases = HashSet::new();
+    collect(Path::new("/sys/devices"), &mut aliases, 0);
+    let mut aliases: Vec<String> = aliases.into_iter().collect();
+    aliases.sort_unstable();
+    aliases.iter().map(|alias| loader.load(alias)).sum()
+}
+
+/// Depth of the device tree that is walked: a bound against surprises, far above what hardware has.
+const DEEPEST: usize = 32;
+
+fn collect(folder: &Path, aliases: &mut HashSet<String>, depth: usize) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let Ok(kind) = entry.file_type() else { continue };
+        if kind.is_dir() && depth < DEEPEST {
+            collect(&entry.path(), aliases, depth + 1);
+        } else if entry.file_name() == "modalias"
+            && let Ok(alias) = fs::read_to_string(entry.path())
+        {
+            aliases.insert(alias.trim().to_owned());
+        }
+    }
+}
+
+/// `modprobe [-q] [--] NAME...`, as the kernel calls it. Gives the exit code.
+pub fn as_modprobe(args: impl Iterator<Item = String>) -> u8 {
+    let names: Vec<String> = args.filter(|arg| !arg.starts_with('-')).collect();
+    let Ok(mut loader) = Loader::open() else { return 1 };
+    let known = names.first().is_some_and(|name| loader.knows(name));
+    if let Some(name) = names.first() {
+        loader.load(name);
+    }
+    u8::from(!known || !loader.refused.is_empty())
+}

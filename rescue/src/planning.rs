@@ -1,0 +1,124 @@
+//! Plan: the recorded layout against the disks of this machine, in full, before anything is written.
+
+use jiff::Timestamp;
+use layout::Layout;
+use layout::matching::{Choice, MatchError};
+use layout::plan::{Plan, PlanError, plan, required_tools};
+use manifest::Scope;
+use serde_json::json;
+
+use crate::screen::{Answer, Screen, Stage};
+use crate::stick::Stick;
+use crate::stop::{Code, Result, Stop};
+use crate::trust::Snapshot;
+use crate::{disks, kernel};
+
+/// The layout of a snapshot that can be restored onto bare metal.
+///
+/// # Errors
+/// When the snapshot is of a tree only.
+pub fn layout_of(snapshot: &Snapshot) -> Result<&Layout> {
+    match &snapshot.host {
+        Some(host) if snapshot.scope == Scope::Host => Ok(&host.layout),
+        _ => Err(Stop::new(
+            Code::Guard,
+            format!("snapshot {} is of a tree of files and has no disk layout", snapshot.serial),
+            "Take it out with `lifeboat extract`, or choose a snapshot of the whole host.",
+        )),
+    }
+}
+
+/// Plans without asking.
+///
+/// # Errors
+/// 30, with what does not fit.
+pub fn plan_for(stick: &Stick, snapshot: &Snapshot, choices: &[Choice]) -> Result<Plan> {
+    let layout = layout_of(snapshot)?;
+    check_tools(layout)?;
+    plan(layout, &disks::present(&stick.disk), choices).map_err(stop)
+}
+
+/// Plans, and asks for a disk where it cannot be told which one is meant. None: nobody answered.
+///
+/// # Errors
+/// As [`plan_for`].
+pub fn plan_asking(screen: &Screen, stick: &Stick, snapshot: &Snapshot) -> Result<Option<Plan>> {
+    let layout = layout_of(snapshot)?;
+    check_tools(layout)?;
+    let mut choices: Vec<Choice> = Vec::new();
+    loop {
+        let error = match plan(layout, &disks::present(&stick.disk), &choices) {
+            Ok(plan) => return Ok(Some(plan)),
+            Err(error) => error,
+        };
+        let open = matches!(
+            &error,
+            PlanError::Match(
+                MatchError::Ambiguous { .. } | MatchError::NoCandidate { .. } | MatchError::NoSuchTarget { .. }
+            )
+        );
+        if !open || choices.len() > 16 {
+            return Err(stop(error));
+        }
+        if let PlanError::Match(MatchError::NoSuchTarget { .. }) = &error {
+            choices.pop();
+        }
+        screen.say(&error.to_string());
+        match screen.ask("target", "Serial number of the disk to write to (Enter looks again): ", false) {
+            Answer::Line(line) if line.is_empty() => choices.clear(),
+            Answer::Line(line) => choices.push(Choice { target: line, recorded: None }),
+            Answer::Silence => return Ok(None),
+        }
+    }
+}
+
+fn stop(error: PlanError) -> Stop {
+    let next = match &error {
+        PlanError::NoRoot => "Choose another snapshot, or take files out with `lifeboat extract`.",
+        PlanError::Match(_) => "Attach the disk that is meant and start again.",
+        PlanError::Solve { .. } => "Attach a larger disk and start again.",
+    };
+    Stop::new(Code::Guard, error.to_string(), next)
+}
+
+/// A tool that is missing is found now, and not when the disk is half made.
+fn check_tools(layout: &Layout) -> Result<()> {
+    let missing: Vec<&str> = required_tools(layout).into_iter().filter(|tool| exec::find(tool).is_none()).collect();
+    // Checking and resizing come with later versions; making is what this one needs.
+    let missing: Vec<&str> = missing.into_iter().filter(|tool| tool.starts_with("mk") || *tool == "tune2fs").collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let message = format!("this stick lacks the tools {} that the recorded layout needs", missing.join(", "));
+    Err(Stop::new(Code::Guard, message, "Make the stick again with `lifeboat create`."))
+}
+
+/// Prints the plan in full, and sends it.
+pub fn show(screen: &Screen, snapshot: &Snapshot, plan: &Plan) {
+    screen.stage(Stage::Plan);
+    let totals = &snapshot.contents.totals;
+    screen.say(&format!(
+        "Restore snapshot {} of {}, taken {} ({} entries, {}).",
+        snapshot.serial,
+        snapshot.host_name,
+        snapshot.finished.strftime("%Y-%m-%d %H:%M UTC"),
+        totals.entries,
+        layout::Bytes(totals.bytes)
+    ));
+    if snapshot.stale_after.is_some_and(|date| date < Timestamp::now()) {
+        screen.say("This snapshot is stale: there should be a newer one. Look for a newer stick first.");
+    }
+    if !snapshot.problems.is_empty() {
+        screen.say(&format!("{} objects were not captured as they should have been:", snapshot.problems.len()));
+        for problem in snapshot.problems.iter().take(10) {
+            screen.say(&format!("  {}: {}", problem.object, problem.what));
+        }
+    }
+    screen.say(&plan.to_string());
+    screen.say(if kernel::uefi() {
+        "Boot loaders: for UEFI with a boot entry and on the removable path; for BIOS where the host had it."
+    } else {
+        "Boot loaders: for BIOS where the host had it; for UEFI on the removable path, without an entry (this machine runs BIOS)."
+    });
+    screen.event("plan", json!({ "plan": plan, "snapshot": snapshot.serial }));
+}

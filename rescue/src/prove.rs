@@ -1,0 +1,205 @@
+//! Prove: what lies on the disk now, read back and compared with the catalogue, entry by entry.
+//!
+//! Metadata is read here with code of its own, not with the archive engine's, so that a mistake in the one is seen by the other.
+
+mod inode;
+
+use std::collections::HashSet;
+use std::collections::hash_map::RandomState;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::hash::BuildHasher;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use vault::{Entry, EntryKind, Identities, Progress, Vault, escape};
+
+use crate::adapt::Adaptation;
+use crate::apply::TARGET;
+use crate::kernel;
+use crate::screen::{Screen, Stage};
+use crate::stop::{Code, OrStop, Result};
+use crate::trust::Snapshot;
+
+/// A path that is not as the snapshot has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// The path, escaped as in the catalogue.
+    pub path: String,
+    /// What differs, or why it may.
+    pub reason: String,
+}
+
+/// What the comparison found.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Proof {
+    /// Entries compared.
+    pub entries: u64,
+    /// Bytes of content read back.
+    pub bytes: u64,
+    /// Differences that should not be.
+    pub differences: Vec<Difference>,
+    /// Differences that adapting made.
+    pub adapted: Vec<Difference>,
+}
+
+impl Proof {
+    fn add(&mut self, path: &[u8], what: String, adaptation: &Adaptation) {
+        let shown = format!("/{}", escape(path));
+        match adaptation.reason(path) {
+            Some(reason) => self.adapted.push(Difference { path: shown, reason: format!("{reason} ({what})") }),
+            None => self.differences.push(Difference { path: shown, reason: what }),
+        }
+    }
+}
+
+/// Compares the restored tree with the snapshot's catalogue, read from the disk and not from memory.
+///
+/// # Errors
+/// When the catalogue or the disk cannot be read at all.
+pub fn prove(
+    screen: &Screen,
+    vault: &Vault,
+    snapshot: &Snapshot,
+    key: &Identities,
+    adaptation: &Adaptation,
+) -> Result<Proof> {
+    screen.stage(Stage::Prove);
+    kernel::drop_caches().or_stop(Code::Io, "emptying the page cache", "Start again.")?;
+    let meter = screen.meter("compared");
+    meter.expect(snapshot.contents.totals.bytes, snapshot.contents.totals.entries);
+    let mut proof = Proof::default();
+    let mut paths = Paths::default();
+    for entry in vault.catalogue(&snapshot.contents, key)? {
+        let entry = entry?;
+        paths.add(entry.path.as_bytes());
+        proof.entries += 1;
+        proof.bytes += entry.size;
+        if let Some(what) = compare(vault, Path::new(TARGET), &entry) {
+            proof.add(entry.path.as_bytes(), what, adaptation);
+        }
+        meter.advance(entry.size, 1);
+    }
+    let mut extra = Vec::new();
+    find_extra(Path::new(TARGET), &mut Vec::new(), &paths, &mut extra);
+    for path in extra {
+        proof.add(&path, "is not in the snapshot".to_owned(), adaptation);
+    }
+    Ok(proof)
+}
+
+/// A set of paths by their hashes: a million of them fit in a small memory.
+#[derive(Default)]
+struct Paths {
+    state: RandomState,
+    seen: HashSet<u64>,
+}
+
+impl Paths {
+    fn add(&mut self, path: &[u8]) {
+        self.seen.insert(self.state.hash_one(path));
+    }
+
+    fn has(&self, path: &[u8]) -> bool {
+        self.seen.contains(&self.state.hash_one(path))
+    }
+}
+
+/// Whether a catalogue has a path: for what has to be known before the comparison.
+///
+/// # Errors
+/// As the vault says.
+pub fn catalogue_paths(vault: &Vault, snapshot: &Snapshot, key: &Identities) -> Result<impl Fn(&[u8]) -> bool + use<>> {
+    let mut paths = Paths::default();
+    for entry in vault.catalogue(&snapshot.contents, key)? {
+        let entry = entry?;
+        if entry.path.name() == b"lost+found" {
+            paths.add(entry.path.as_bytes());
+        }
+    }
+    Ok(move |path: &[u8]| paths.has(path))
+}
+
+fn place(root: &Path, path: &[u8]) -> PathBuf {
+    root.join(OsStr::from_bytes(path))
+}
+
+/// What differs between an entry and what lies at its path; none where nothing does.
+fn compare(vault: &Vault, root: &Path, entry: &Entry) -> Option<String> {
+    let path = place(root, entry.path.as_bytes());
+    if entry.kind == EntryKind::HardLink {
+        let first = place(root, entry.link.as_deref()?);
+        return match (inode::number(&path), inode::number(&first)) {
+            (Ok(own), Ok(other)) if own == other => None,
+            (Ok(_), Ok(_)) => Some("is not a hard link to its first name".to_owned()),
+            (Err(error), _) | (_, Err(error)) => Some(error.to_string()),
+        };
+    }
+    match inode::compare(&path, entry) {
+        Ok(None) => {}
+        Ok(different) => return different,
+        Err(error) => return Some(error.to_string()),
+    }
+    let wanted = entry.content?;
+    match content(vault, &path, entry.size) {
+        Ok(found) if found == wanted => None,
+        Ok(_) => Some("content differs".to_owned()),
+        Err(error) => Some(format!("reading it: {error}")),
+    }
+}
+
+fn content(vault: &Vault, path: &Path, size: u64) -> std::io::Result<vault::Digest> {
+    let mut hasher = vault.content_hasher(size);
+    let mut file = File::open(path)?;
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher.finish()),
+            count => hasher.update(&buffer[..count]),
+        }
+    }
+}
+
+/// Depth that a tree may have before the search for what is extra gives up on a branch.
+const DEEPEST: usize = 4096;
+
+fn find_extra(folder: &Path, path: &mut Vec<u8>, paths: &Paths, extra: &mut Vec<Vec<u8>>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let length = path.len();
+        if length > 0 {
+            path.push(b'/');
+        }
+        path.extend_from_slice(entry.file_name().as_bytes());
+        if !paths.has(path) {
+            extra.push(path.clone());
+        } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) && path.len() < DEEPEST {
+            find_extra(&entry.path(), path, paths, extra);
+        }
+        path.truncate(length);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_snapshot_does_not_have_is_found_and_not_descended_into() {
+        let root = std::env::temp_dir().join(format!("lifeboat-extra-{}", std::process::id()));
+        fs::create_dir_all(root.join("kept/deep")).unwrap();
+        fs::create_dir_all(root.join("new/below")).unwrap();
+        fs::write(root.join("kept/deep/odd"), b"").unwrap();
+        let mut paths = Paths::default();
+        for path in ["kept", "kept/deep"] {
+            paths.add(path.as_bytes());
+        }
+        let mut extra = Vec::new();
+        find_extra(&root, &mut Vec::new(), &paths, &mut extra);
+        fs::remove_dir_all(&root).unwrap();
+        extra.sort();
+        assert_eq!(extra, [b"kept/deep/odd".to_vec(), b"new".to_vec()]);
+    }
+}

@@ -1,0 +1,19 @@
+#!/bin/sh
+# Installs the packages of packages.txt that are missing. Runs as root, or as a user who may use sudo.
+set -eu
+cd "$(dirname "$0")"
+
+missing=
+for package in $(grep -v '^#' packages.txt); do
+    state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+    [ "$state" = installed ] || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" -eq 0 ]; then root=; else root=sudo; fi
+echo "Installing:$missing"
+export DEBIAN_FRONTEND=noninteractive
+# A list that is a few days old names packages that the mirror no longer has.
+$root apt-get update -q
+# shellcheck disable=SC2086  # the lists are split on purpose
+$root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing

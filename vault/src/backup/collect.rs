@@ -1,0 +1,201 @@
+//! The thread that writes the catalogue: puts what the workers did back into walk order, adds the hard links, and sums up.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::Write;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::listing::{Batch, Step};
+use super::previous::{Journal, State, Stored};
+use super::read::Outcome;
+use super::segment::{Builder, Filled, Run};
+use super::{Finished, Problem, ProblemKind};
+use crate::catalogue::{Header, end_line};
+use crate::contents::{CatalogueRef, Contents, SegmentRef, Totals};
+use crate::entry::{Entry, EntryKind, Member};
+use crate::error::{Error, Result};
+use crate::member::headers;
+use crate::path::EntryPath;
+use crate::seal::{CATALOGUE, SealWriter, Sealed};
+
+/// Entries after which the cache is flushed, so that a cut run is not lost beyond that.
+const FLUSH: u64 = 8192;
+
+/// Writes the catalogue as results come in.
+pub(super) struct Collector<'a> {
+    run: &'a Run<'a>,
+    catalogue: SealWriter,
+    journal: Option<Journal>,
+    links: Builder<'a>,
+    permits: Sender<()>,
+    lines: Vec<u8>,
+    /// First names of hard links that did not make it into the snapshot.
+    lost: HashSet<Vec<u8>>,
+    collected: Collected,
+}
+
+/// What the collector found, once the walk is over.
+pub(super) struct Collected {
+    catalogue: Option<SealWriter>,
+    journal: Option<Journal>,
+    /// Bytes of each segment that the catalogue names.
+    used: HashMap<(u32, u64), u64>,
+    pub(super) segments: HashMap<(u32, u64), SegmentRef>,
+    totals: Totals,
+    problems: Vec<Problem>,
+    left_out: Vec<EntryPath>,
+}
+
+impl<'a> Collector<'a> {
+    pub(super) fn new(
+        run: &'a Run<'a>,
+        header: Header,
+        segments: HashMap<(u32, u64), SegmentRef>,
+        mut journal: Option<Journal>,
+        permits: Sender<()>,
+        filled: Sender<Filled>,
+    ) -> Result<Self> {
+        let mut catalogue = SealWriter::new(run.vault.store.as_ref(), run.key, CATALOGUE, run.level)?;
+        let line = header.line();
+        write(&mut catalogue, &line)?;
+        if let Some(journal) = &mut journal {
+            journal.lines(&line)?;
+        }
+        let collected = Collected {
+            catalogue: None,
+            journal: None,
+            used: HashMap::new(),
+            segments,
+            totals: Totals::default(),
+            problems: Vec::new(),
+            left_out: Vec::new(),
+        };
+        let links = Builder::for_links(run, filled);
+        Ok(Collector { run, catalogue, journal, links, permits, lines: Vec::new(), lost: HashSet::new(), collected })
+    }
+
+    /// Takes batches until lister and workers are done; a failure of any of them is the failure of the run.
+    pub(super) fn run(mut self, inbox: &Receiver<Result<Batch<Step>>>) -> Result<Collected> {
+        let mut waiting = BTreeMap::new();
+        let mut next = 0;
+        for batch in inbox {
+            let batch = batch?;
+            waiting.insert(batch.number, batch.items);
+            while let Some(steps) = waiting.remove(&next) {
+                self.batch(steps)?;
+                next += 1;
+                // The lister may be done already.
+                let _ = self.permits.send(());
+            }
+        }
+        if !waiting.is_empty() {
+            return Err(Error::invalid("backup", "a thread of the backup ended early"));
+        }
+        self.links.finish()?;
+        self.collected.catalogue = Some(self.catalogue);
+        self.collected.journal = self.journal;
+        Ok(self.collected)
+    }
+
+    fn batch(&mut self, steps: Vec<Step>) -> Result<()> {
+        for step in steps {
+            match step {
+                Step::Outcome(Outcome::Stored(entry, problem)) => {
+                    self.collected.problems.extend(problem);
+                    self.entry(&entry, false);
+                }
+                Step::Outcome(Outcome::Reused(entry)) | Step::Unchanged(entry) => self.entry(&entry, true),
+                Step::Outcome(Outcome::Lost(problem)) => {
+                    self.lost.insert(problem.path.as_bytes().to_vec());
+                    self.collected.problems.push(problem);
+                }
+                Step::Link(entry) => self.link(*entry)?,
+                Step::Problem(problem) => self.collected.problems.push(problem),
+                Step::LeftOut(path) => self.collected.left_out.push(path),
+            }
+        }
+        write(&mut self.catalogue, &self.lines)?;
+        if let Some(journal) = &mut self.journal {
+            journal.lines(&self.lines)?;
+            if self.collected.totals.entries % FLUSH < 256 {
+                journal.flush()?;
+            }
+        }
+        self.lines.clear();
+        Ok(())
+    }
+
+    fn link(&mut self, mut entry: Entry) -> Result<()> {
+        if entry.link.as_ref().is_some_and(|first| self.lost.contains(first)) {
+            let what = "is another name of a file that could not be read".into();
+            self.collected.problems.push(Problem { path: entry.path, kind: ProblemKind::Unreadable, what });
+            return Ok(());
+        }
+        entry.member = Some(self.links.whole(&headers(&entry, 0), &[])?);
+        self.entry(&entry, false);
+        Ok(())
+    }
+
+    fn entry(&mut self, entry: &Entry, unchanged: bool) {
+        entry.write_lines(&mut self.lines);
+        let collected = &mut self.collected;
+        collected.totals.entries += 1;
+        collected.totals.unchanged += u64::from(unchanged);
+        if entry.kind == EntryKind::File {
+            collected.totals.files += 1;
+            collected.totals.bytes += entry.size;
+        }
+        let members = entry.blocks.iter().flatten().filter_map(|block| block.member);
+        for Member { piece, .. } in members.chain(entry.member) {
+            *collected.used.entry((piece.run, piece.number)).or_default() += piece.len;
+        }
+        // Blocks of a large file are counted where they are read.
+        let counted = if entry.blocks.is_some() && !unchanged { 0 } else { entry.size };
+        self.run.progress.advance(counted, 1);
+    }
+}
+
+fn write(catalogue: &mut SealWriter, bytes: &[u8]) -> Result<()> {
+    catalogue.write_all(bytes).map_err(|e| Error::io("writing", "catalogue", e))
+}
+
+impl Collected {
+    /// Writes the catalogue's end and makes the snapshot durable. All segments are in place before.
+    pub(super) fn store(mut self, run: &Run<'_>, object: &str, state: &mut State) -> Result<Finished> {
+        let end = end_line(self.totals.entries);
+        let mut catalogue = self.catalogue.take().ok_or_else(|| Error::invalid(object, "was not begun"))?;
+        write(&mut catalogue, &end)?;
+        let sealed = catalogue.finish().map_err(|e| Error::io("writing", object, e))?;
+        let Sealed { object: file, sha256, size, opened } = sealed;
+        file.commit(object)?;
+        run.vault.store.sync()?;
+        if let Some(mut journal) = self.journal.take() {
+            journal.lines(&end)?;
+            journal.finish()?;
+        }
+        let catalogue = CatalogueRef { object: object.into(), run: run.id.clone(), sha256, size, opened };
+        self.finish(run, catalogue, state)
+    }
+
+    fn finish(mut self, run: &Run<'_>, catalogue: CatalogueRef, state: &mut State) -> Result<Finished> {
+        let mut used: Vec<_> = self.used.iter().map(|(place, bytes)| (*place, *bytes)).collect();
+        used.sort_unstable();
+        let mut segments = Vec::with_capacity(used.len());
+        state.segments.clear();
+        for ((ordinal, number), used) in used {
+            let segment = self.segments.get(&(ordinal, number));
+            let segment = segment.ok_or_else(|| Error::invalid("catalogue", format!("no segment {ordinal}.{number}")))?;
+            segments.push(segment.clone());
+            state.segments.push(Stored { segment: segment.clone(), used });
+            self.totals.sealed += segment.size;
+        }
+        for (_, segment) in self.segments.iter().filter(|((ordinal, _), _)| *ordinal == run.ordinal) {
+            self.totals.added += segment.opened;
+            self.totals.added_sealed += segment.size;
+        }
+        let needed: HashSet<_> = segments.iter().map(|segment| &segment.run).chain([&catalogue.run]).collect();
+        let runs = state.runs.iter().filter(|known| needed.contains(&known.id)).cloned().collect();
+        let contents = Contents { runs, segments, catalogue, totals: self.totals };
+        Ok(Finished { contents, problems: self.problems, left_out: self.left_out })
+    }
+}

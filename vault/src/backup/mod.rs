@@ -1,0 +1,332 @@
+//! Taking a snapshot. See the crate's root for the flow.
+
+mod collect;
+mod large;
+mod listing;
+mod previous;
+mod read;
+mod segment;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
+use rustix::fs::{Mode, OFlags};
+
+use self::collect::{Collected, Collector};
+use self::large::Blocks;
+use self::listing::{Batch, Item, Listing, Step};
+use self::previous::{Cache, Journal, Previous, State};
+use self::read::{Outcome, Reader};
+use self::segment::{Builder, Filled, Run};
+use crate::catalogue::Header;
+use crate::contents::{Contents, RunId, SegmentRef, segment_object};
+use crate::entry::{Entry, EntryKind};
+use crate::error::{Error, Result};
+use crate::path::EntryPath;
+use crate::progress::Progress;
+use crate::seal::{RunKey, Sealed};
+use crate::source::{Exclusion, Facts, Walk};
+use crate::vault::{VERSION, Vault, check_host};
+
+/// What to back up, and how.
+pub struct Backup<'a> {
+    /// Folder that becomes the root of the snapshot.
+    pub root: PathBuf,
+    /// Mount points to descend into, as absolute paths inside the snapshot. Any other mount is kept as an empty folder.
+    pub cross: Vec<PathBuf>,
+    /// What to leave out.
+    pub exclude: Vec<Exclusion>,
+    /// Name of the host, for the catalogue's place.
+    pub host: String,
+    /// Serial number of the snapshot; must be new.
+    pub serial: u64,
+    /// Folder on the host that remembers what is stored where. Without it every run is a full one.
+    pub cache: Option<PathBuf>,
+    /// Worker threads; 0 means one per core.
+    pub workers: usize,
+    /// Compression level of zstd.
+    pub level: i32,
+    /// Told of bytes and entries as they are read.
+    pub progress: &'a dyn Progress,
+}
+
+impl std::fmt::Debug for Backup<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Backup({} as {} {})", self.root.display(), self.host, self.serial)
+    }
+}
+
+impl Backup<'_> {
+    /// The whole of `root`, without other filesystems, cache or progress; zstd level 3 on all cores.
+    pub fn new(root: impl Into<PathBuf>, host: impl Into<String>, serial: u64) -> Self {
+        Backup {
+            root: root.into(),
+            cross: Vec::new(),
+            exclude: Vec::new(),
+            host: host.into(),
+            serial,
+            cache: None,
+            workers: 0,
+            level: 3,
+            progress: &(),
+        }
+    }
+}
+
+/// A snapshot that lies in the vault, every object of it durable. It exists for others once its manifest is signed and stored.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    /// For the manifest.
+    pub contents: Contents,
+    /// What could not be kept as it is; any of these makes the run end with a warning.
+    pub problems: Vec<Problem>,
+    /// Folders whose contents, and other entries that were left out by [`Backup::exclude`].
+    pub left_out: Vec<EntryPath>,
+}
+
+/// Something about one entry that did not go as it should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The entry.
+    pub path: EntryPath,
+    /// Class of the problem.
+    pub kind: ProblemKind,
+    /// What happened, in words.
+    pub what: String,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.path, self.what)
+    }
+}
+
+/// Class of a [`Problem`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProblemKind {
+    /// It was listed and then gone; it is not in the snapshot.
+    Vanished,
+    /// It kept changing while it was read; the snapshot has what was read last.
+    Changed,
+    /// It could not be read; it is not in the snapshot (a folder is, without contents).
+    Unreadable,
+    /// Restore: it, or part of its metadata, could not be made.
+    NotRestored,
+    /// Restore: the objects that hold it are damaged or missing.
+    Damaged,
+}
+
+/// Batches under way at once: bounds what waits for its turn in the catalogue.
+const WINDOW: usize = 64;
+
+impl Vault {
+    /// Backs up a tree. On return every object is durable. The caller holds [`Vault::lock`].
+    pub fn backup(&self, backup: &Backup<'_>) -> Result<Finished> {
+        let object = catalogue_object(&backup.host, backup.serial)?;
+        if self.store.size(&object).is_ok() {
+            return Err(Error::invalid(object, "exists already; a snapshot needs a new serial"));
+        }
+        let root = open_root(&backup.root)?;
+        let started = now();
+        let cache = backup.cache.as_deref().map(|folder| Cache::new(folder, self.id(), &backup.host)).transpose()?;
+        let previous = cache.as_ref().map(|cache| cache.load(self.store.as_ref())).transpose()?.unwrap_or_default();
+
+        let id = RunId::random()?;
+        let key = RunKey::generate()?;
+        let mut runs = previous.runs.clone();
+        let ordinal = runs.len() as u32;
+        runs.push(key.store(&id, self.recipients(), self.store.as_ref())?);
+        let segments = previous.segments.clone();
+        let mut state = State::new(self.id(), id.clone(), started, runs, &segments);
+        let journal = cache.as_ref().map(|cache| cache.begin(&state)).transpose()?;
+
+        let run = Run::new(self, (&id, &key), ordinal, backup.level, root.as_fd(), backup.progress);
+        let header = self.header(backup, &state);
+        let collected = pipeline(&run, backup, previous, header, segments, journal)?;
+        let finished = collected.store(&run, &object, &mut state)?;
+        if let Some(cache) = &cache {
+            cache.finish(&state)?;
+        }
+        Ok(finished)
+    }
+
+    fn header(&self, backup: &Backup<'_>, state: &State) -> Header {
+        Header {
+            catalogue: VERSION,
+            host: backup.host.clone(),
+            serial: backup.serial,
+            segment_size: self.segment_size,
+            block_size: self.block_size,
+            runs: state.runs.iter().map(|run| run.id.clone()).collect(),
+        }
+    }
+}
+
+fn catalogue_object(host: &str, serial: u64) -> Result<String> {
+    check_host(host)?;
+    Ok(format!("catalogues/{host}/{serial}"))
+}
+
+fn open_root(root: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(root, flags, Mode::empty()).map_err(|e| Error::io("opening", root.display().to_string(), e))
+}
+
+/// The clock that also stamps files.
+fn now() -> (i64, u32) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (now.as_secs() as i64, now.subsec_nanos())
+}
+
+/// Runs lister, workers and finisher in threads of their own, and the collector in this one.
+fn pipeline<'a>(
+    run: &'a Run<'a>,
+    backup: &Backup<'_>,
+    previous: Previous,
+    header: Header,
+    segments: HashMap<(u32, u64), SegmentRef>,
+    journal: Option<Journal>,
+) -> Result<Collected> {
+    let workers = worker_count(backup.workers);
+    let cross = backup.cross.iter().filter_map(|path| EntryPath::from_argument(path.as_os_str().as_bytes())).collect();
+    let (batches, batch_inbox) = bounded(workers * 2);
+    let (steps, step_inbox) = bounded(WINDOW);
+    let (permits, permit_inbox) = bounded(WINDOW);
+    let (jobs, job_inbox) = bounded(workers * 2);
+    let (filled, filled_inbox) = bounded(2);
+    for _ in 0..WINDOW {
+        // The channel holds that many and its other end is here.
+        let _ = permits.send(());
+    }
+    let segment_journal = journal.as_ref().map(Journal::segments).transpose()?;
+    let collector = Collector::new(run, header, segments, journal, permits, filled.clone())?;
+    let busy = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let finisher = scope.spawn(move || finish_segments(run, &filled_inbox, segment_journal));
+        for _ in 0..workers {
+            let worker = Worker {
+                reader: Reader::new(Builder::new(run, filled.clone())),
+                blocks: Blocks::new(jobs.clone(), job_inbox.clone()),
+                batches: batch_inbox.clone(),
+                collector: steps.clone(),
+                busy: &busy,
+            };
+            scope.spawn(move || worker.run());
+        }
+        drop((filled, batch_inbox, jobs, job_inbox));
+        let listing = Listing {
+            walk: Walk::new(run.root, cross, &backup.exclude),
+            previous,
+            workers: batches,
+            collector: steps.clone(),
+            permits: permit_inbox,
+            large: run.vault.segment_size,
+        };
+        scope.spawn(move || listing.run());
+        drop(steps);
+        let collected = collector.run(&step_inbox);
+        drop(step_inbox);
+        let stored = finisher.join().map_err(|_| Error::invalid("backup", "a thread of the backup ended early"))?;
+        // When the vault fails, everything else stops because of it: its error comes first.
+        let stored = stored?;
+        let mut collected = collected?;
+        collected.segments.extend(stored);
+        Ok(collected)
+    })
+}
+
+/// Threads for `asked`, 0 meaning one per core.
+pub(crate) fn worker_count(asked: usize) -> usize {
+    if asked > 0 { asked } else { std::thread::available_parallelism().map_or(2, usize::from) }
+}
+
+/// One thread that reads and stores.
+struct Worker<'a> {
+    reader: Reader<'a>,
+    blocks: Blocks,
+    batches: Receiver<Batch<Item>>,
+    collector: Sender<Result<Batch<Step>>>,
+    /// Workers that have a batch in hand, and may still hand out jobs.
+    busy: &'a AtomicUsize,
+}
+
+impl Worker<'_> {
+    fn run(mut self) {
+        if let Err(error) = self.work() {
+            // The collector hangs up only when it has failed already.
+            let _ = self.collector.send(Err(error));
+        }
+    }
+
+    fn work(&mut self) -> Result<()> {
+        loop {
+            let (batches, jobs) = (self.batches.clone(), self.blocks.inbox().clone());
+            select_biased! {
+                recv(jobs) -> job => if let Ok(job) = job { self.blocks.work(&job, &mut self.reader) },
+                recv(batches) -> batch => {
+                    let Ok(batch) = batch else { break };
+                    self.busy.fetch_add(1, Ordering::SeqCst);
+                    let done = self.batch(batch);
+                    self.busy.fetch_sub(1, Ordering::SeqCst);
+                    if self.collector.send(Ok(done?)).is_err() {
+                        return Ok(());
+                    }
+                },
+            }
+        }
+        while self.busy.load(Ordering::SeqCst) > 0 {
+            if let Ok(job) = self.blocks.inbox().recv_timeout(Duration::from_millis(10)) {
+                self.blocks.work(&job, &mut self.reader);
+            }
+        }
+        self.reader.builder.finish()
+    }
+
+    fn batch(&mut self, batch: Batch<Item>) -> Result<Batch<Step>> {
+        let mut steps = Vec::with_capacity(batch.items.len());
+        for item in batch.items {
+            steps.push(match item {
+                Item::Done(step) => step,
+                Item::Store(facts, previous) => Step::Outcome(self.store(&facts, previous.as_deref())?),
+            });
+        }
+        Ok(Batch { number: batch.number, items: steps })
+    }
+
+    fn store(&mut self, facts: &Facts, previous: Option<&Entry>) -> Result<Outcome> {
+        let path = &facts.entry.path;
+        if facts.entry.kind != EntryKind::File {
+            return self.reader.store_plain(facts, previous);
+        }
+        let small = previous.filter(|p| p.blocks.is_none());
+        if facts.entry.size <= self.reader.builder.run.vault.segment_size {
+            return self.reader.store_file(path, small);
+        }
+        self.blocks.store(path, previous, &mut self.reader)
+    }
+}
+
+/// Gives filled segments their names, durably. Ends when every builder is gone.
+fn finish_segments(
+    run: &Run<'_>,
+    inbox: &Receiver<Filled>,
+    mut journal: Option<File>,
+) -> Result<Vec<((u32, u64), SegmentRef)>> {
+    let mut stored = Vec::new();
+    for Filled { number, sealed } in inbox {
+        let Sealed { object, sha256, size, opened } = sealed;
+        object.commit(&segment_object(&sha256))?;
+        let segment = SegmentRef { run: run.id.clone(), number, sha256, size, opened };
+        if let Some(journal) = &mut journal {
+            Journal::segment(journal, &segment)?;
+        }
+        stored.push(((run.ordinal, number), segment));
+    }
+    Ok(stored)
+}

@@ -1,0 +1,136 @@
+//! The content hash of a file: what `blake3` in the catalogue is for a file, and how it is made for a large one.
+
+use crate::contents::Digest;
+
+/// Hashes the content of one file as the catalogue does, for whoever compares a restored file with its entry.
+///
+/// A file of at most the vault's segment size: BLAKE3 of its bytes, holes read as zeroes. A larger one: BLAKE3 over the
+/// 32-byte BLAKE3 digests of its blocks in order, so that blocks can be hashed in parallel and holes cost nothing.
+#[derive(Debug)]
+pub struct ContentHasher {
+    whole: blake3::Hasher,
+    blocks: Option<Blocks>,
+}
+
+#[derive(Debug)]
+struct Blocks {
+    size: usize,
+    current: blake3::Hasher,
+    filled: usize,
+}
+
+impl ContentHasher {
+    pub(crate) fn new(size: u64, segment_size: u64, block_size: u64) -> Self {
+        let blocks = (size > segment_size).then(|| Blocks {
+            size: usize::try_from(block_size).unwrap_or(usize::MAX),
+            current: blake3::Hasher::new(),
+            filled: 0,
+        });
+        ContentHasher { whole: blake3::Hasher::new(), blocks }
+    }
+
+    /// Takes the next bytes of the file.
+    pub fn update(&mut self, mut bytes: &[u8]) {
+        let Some(blocks) = &mut self.blocks else {
+            self.whole.update(bytes);
+            return;
+        };
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(blocks.size - blocks.filled));
+            blocks.current.update(now);
+            blocks.filled += now.len();
+            if blocks.filled == blocks.size {
+                self.whole.update(blocks.current.finalize().as_bytes());
+                blocks.current.reset();
+                blocks.filled = 0;
+            }
+            bytes = later;
+        }
+    }
+
+    /// The hash, to compare with [`crate::Entry::content`].
+    pub fn finish(mut self) -> Digest {
+        if let Some(blocks) = self.blocks.filter(|blocks| blocks.filled > 0) {
+            self.whole.update(blocks.current.finalize().as_bytes());
+        }
+        Digest(self.whole.finalize().into())
+    }
+}
+
+/// BLAKE3 of a file with holes.
+pub(crate) struct Zeroes {
+    hasher: blake3::Hasher,
+    at: u64,
+}
+
+impl Zeroes {
+    pub(crate) fn new() -> Self {
+        Zeroes { hasher: blake3::Hasher::new(), at: 0 }
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        self.at += bytes.len() as u64;
+    }
+
+    /// Adds the hole up to `offset`.
+    pub(crate) fn up_to(&mut self, offset: u64) {
+        let zeroes = [0; 65536];
+        while self.at < offset {
+            let n = (offset - self.at).min(zeroes.len() as u64) as usize;
+            self.update(&zeroes[..n]);
+        }
+    }
+
+    pub(crate) fn finish(self) -> Digest {
+        Digest(self.hasher.finalize().into())
+    }
+}
+
+/// The content hash of a large file from the digests of its blocks (offset, digest), in order; blocks not named are holes.
+pub(crate) fn large_content(size: u64, block_size: u64, blocks: impl IntoIterator<Item = (u64, Digest)>) -> Digest {
+    let zeroes = |len: u64| {
+        let mut hasher = blake3::Hasher::new();
+        let chunk = [0u8; 65536];
+        let mut left = len as usize;
+        while left > 0 {
+            hasher.update(&chunk[..left.min(chunk.len())]);
+            left -= left.min(chunk.len());
+        }
+        hasher.finalize()
+    };
+    let full_hole = zeroes(block_size);
+    let mut whole = blake3::Hasher::new();
+    let mut blocks = blocks.into_iter().peekable();
+    let mut offset = 0;
+    while offset < size {
+        let len = block_size.min(size - offset);
+        match blocks.next_if(|(at, _)| *at == offset) {
+            Some((_, digest)) => whole.update(&digest.0),
+            None if len == block_size => whole.update(full_hole.as_bytes()),
+            None => whole.update(zeroes(len).as_bytes()),
+        };
+        offset += len;
+    }
+    Digest(whole.finalize().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_file_hashes_alike_as_stream_and_from_blocks_with_holes() {
+        let mut bytes = vec![0u8; 10 * 4096 + 17];
+        bytes[4096..4200].fill(7);
+        bytes[9 * 4096..].fill(9);
+        let mut hasher = ContentHasher::new(bytes.len() as u64, 8192, 4096);
+        bytes.chunks(1000).for_each(|chunk| hasher.update(chunk));
+        let digest = |at: usize| {
+            let block = &bytes[at * 4096..bytes.len().min((at + 1) * 4096)];
+            (at as u64 * 4096, Digest(blake3::hash(block).into()))
+        };
+        let from_blocks = large_content(bytes.len() as u64, 4096, [1, 9, 10].map(digest));
+        assert_eq!(hasher.finish(), from_blocks);
+    }
+}

@@ -1,0 +1,214 @@
+//! Tar members: the header blocks of an entry, as stock tar reads them. Headers are made by the `tar` crate; what a ustar
+//! header cannot say is in pax records before it (`path`, `linkpath`, `mtime`, `SCHILY.xattr.*`, GNU sparse format 1.0).
+
+use std::io::Write;
+
+use tar::{EntryType, Header};
+
+use crate::entry::{Entry, EntryKind, Extent};
+
+/// Members and their data are padded to this.
+pub(crate) const BLOCK: u64 = 512;
+/// Largest number that seven octal digits hold.
+const OCTAL_7: u64 = 0o7777777;
+/// Folder name that members with blocks of large files have in the stream; no entry's data comes from such a name.
+const BLOCK_FOLDER: &str = "lifeboat-blocks";
+
+/// Bytes of padding after `len` bytes.
+pub(crate) fn padding(len: u64) -> u64 {
+    len.wrapping_neg() % BLOCK
+}
+
+/// The header blocks for an entry, up to its data. `data` is how many bytes of data follow, padding not counted.
+/// A file in blocks is written as one hole over its whole size, so that stock tar makes it with all its metadata.
+pub(crate) fn headers(entry: &Entry, data: u64) -> Vec<u8> {
+    let mut name = match entry.path.as_bytes() {
+        b"" => b".".to_vec(),
+        path => path.to_vec(),
+    };
+    if entry.kind == EntryKind::Directory {
+        name.push(b'/');
+    }
+    let whole_hole = [Extent { offset: entry.size, len: 0 }];
+    let sparse = match (&entry.extents, &entry.blocks) {
+        (_, Some(_)) => Some(&whole_hole[..]),
+        (extents, None) => extents.as_deref(),
+    };
+    let map = sparse.map(|extents| sparse_map(extents, entry.size)).unwrap_or_default();
+    let mut pax = Vec::new();
+    records(entry, &name, sparse.is_some(), &mut pax);
+
+    let mut header = Header::new_ustar();
+    header.set_entry_type(entry_type(entry.kind));
+    header.set_mode(entry.mode);
+    header.set_uid(u64::from(entry.uid).min(OCTAL_7));
+    header.set_gid(u64::from(entry.gid).min(OCTAL_7));
+    header.set_size(map.len() as u64 + data);
+    header.set_mtime(u64::try_from(entry.mtime.sec).unwrap_or(0).min(0o77777777777));
+    if let Some((major, minor)) = entry.rdev {
+        // Only ustar headers have these fields, and this is one.
+        let _ = header.set_device_major(major).and_then(|()| header.set_device_minor(minor));
+    }
+    set_text(&mut header.as_old_mut().name, if sparse.is_some() { b"GNUSparseFile.0/sparse" } else { &name });
+    set_text(&mut header.as_old_mut().linkname, entry.link.as_deref().unwrap_or_default());
+    header.set_cksum();
+
+    let mut out = Vec::with_capacity(1024);
+    if !pax.is_empty() {
+        let mut extended = Header::new_ustar();
+        extended.set_entry_type(EntryType::XHeader);
+        extended.set_size(pax.len() as u64);
+        set_text(&mut extended.as_old_mut().name, b"PaxHeaders/x");
+        extended.set_cksum();
+        out.extend_from_slice(extended.as_bytes());
+        out.extend_from_slice(&pax);
+        out.resize(out.len() + padding(pax.len() as u64) as usize, 0);
+    }
+    out.extend_from_slice(header.as_bytes());
+    out.extend_from_slice(&map);
+    out
+}
+
+/// The header of a member that holds `data` bytes of a block of a large file.
+pub(crate) fn block_header(inode: u64, offset: u64, data: u64) -> Vec<u8> {
+    let mut header = Header::new_ustar();
+    header.set_entry_type(EntryType::Regular);
+    header.set_mode(0o600);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(data);
+    set_text(&mut header.as_old_mut().name, format!("{BLOCK_FOLDER}/{inode:016x}/{offset:016x}").as_bytes());
+    header.set_cksum();
+    header.as_bytes().to_vec()
+}
+
+fn entry_type(kind: EntryKind) -> EntryType {
+    match kind {
+        // Sockets never get here: they have no member.
+        EntryKind::File | EntryKind::Socket => EntryType::Regular,
+        EntryKind::Directory => EntryType::Directory,
+        EntryKind::Symlink => EntryType::Symlink,
+        EntryKind::HardLink => EntryType::Link,
+        EntryKind::CharDevice => EntryType::Char,
+        EntryKind::BlockDevice => EntryType::Block,
+        EntryKind::Fifo => EntryType::Fifo,
+    }
+}
+
+/// A header field is cut at its end; the full text is then in a pax record.
+fn set_text(field: &mut [u8; 100], text: &[u8]) {
+    let len = text.len().min(field.len());
+    field[..len].copy_from_slice(&text[..len]);
+}
+
+/// GNU sparse 1.0 map: decimal numbers, one per line, padded to a block. It ends with an empty stretch at the size when
+/// the file ends with a hole.
+fn sparse_map(extents: &[Extent], size: u64) -> Vec<u8> {
+    let end = extents.last().map_or(0, |e| e.offset + e.len);
+    let tail = (end < size || extents.is_empty()).then_some(Extent { offset: size, len: 0 });
+    let mut map = format!("{}\n", extents.len() + usize::from(tail.is_some())).into_bytes();
+    for extent in extents.iter().chain(&tail) {
+        // Writing to a Vec cannot fail.
+        let _ = write!(map, "{}\n{}\n", extent.offset, extent.len);
+    }
+    map.resize(map.len() + padding(map.len() as u64) as usize, 0);
+    map
+}
+
+fn records(entry: &Entry, name: &[u8], sparse: bool, out: &mut Vec<u8>) {
+    if sparse {
+        record(out, b"GNU.sparse.major", b"1");
+        record(out, b"GNU.sparse.minor", b"0");
+        record(out, b"GNU.sparse.name", name);
+        record(out, b"GNU.sparse.realsize", entry.size.to_string().as_bytes());
+    } else if name.len() > 100 {
+        record(out, b"path", name);
+    }
+    if entry.link.as_ref().is_some_and(|link| link.len() > 100) {
+        record(out, b"linkpath", entry.link.as_deref().unwrap_or_default());
+    }
+    for (key, value) in [("uid", entry.uid), ("gid", entry.gid)] {
+        if u64::from(value) > OCTAL_7 {
+            record(out, key.as_bytes(), value.to_string().as_bytes());
+        }
+    }
+    if entry.mtime.nsec != 0 || !(0..=0o77777777777).contains(&entry.mtime.sec) {
+        record(out, b"mtime", decimal(entry.mtime.sec, entry.mtime.nsec).as_bytes());
+    }
+    if entry.kind == EntryKind::HardLink {
+        return;
+    }
+    for (xattr, value) in &entry.xattrs {
+        record(out, &[b"SCHILY.xattr.", &xattr_keyword(xattr)[..]].concat(), value);
+    }
+}
+
+/// A time as a decimal fraction: -1.5 s is second -2 and 500,000,000 ns in the kernel's form.
+fn decimal(sec: i64, nsec: u32) -> String {
+    match (sec, nsec) {
+        (sec, 0) => sec.to_string(),
+        (sec, nsec) if sec < 0 => format!("-{}.{:09}", -(sec + 1), 1_000_000_000 - nsec),
+        (sec, nsec) => format!("{sec}.{nsec:09}"),
+    }
+}
+
+/// GNU tar writes `=` and `%` in the names of attributes as `%3D` and `%25`: a keyword ends at the first `=`.
+fn xattr_keyword(name: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(name.len());
+    for byte in name {
+        match byte {
+            b'=' => out.extend_from_slice(b"%3D"),
+            b'%' => out.extend_from_slice(b"%25"),
+            other => out.push(*other),
+        }
+    }
+    out
+}
+
+/// One pax record, `length keyword=value\n`; the length counts its own digits.
+fn record(out: &mut Vec<u8>, keyword: &[u8], value: &[u8]) {
+    let rest = keyword.len() + value.len() + 3;
+    let mut len = rest + 1;
+    while rest + len.to_string().len() != len {
+        len = rest + len.to_string().len();
+    }
+    let _ = write!(out, "{len} ");
+    out.extend_from_slice(keyword);
+    out.push(b'=');
+    out.extend_from_slice(value);
+    out.push(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_counts_its_own_digits() {
+        for len in 0..2000 {
+            let mut out = Vec::new();
+            record(&mut out, b"k", &vec![b'v'; len]);
+            let text = String::from_utf8(out.clone()).unwrap();
+            assert_eq!(text.split_once(' ').unwrap().0.parse::<usize>().unwrap(), out.len());
+        }
+    }
+
+    #[test]
+    fn times_are_decimal_fractions_on_both_sides_of_1970() {
+        assert_eq!(decimal(-2, 500_000_000), "-1.500000000");
+        assert_eq!(decimal(-1, 999_999_999), "-0.000000001");
+        assert_eq!(decimal(-1, 0), "-1");
+        assert_eq!(decimal(5_000_000_000, 7), "5000000000.000000007");
+    }
+
+    #[test]
+    fn a_map_tells_of_a_hole_at_the_end() {
+        let map = |extents: &[Extent], size| {
+            String::from_utf8(sparse_map(extents, size)).unwrap().trim_end_matches('\0').to_owned()
+        };
+        assert_eq!(map(&[], 9), "1\n9\n0\n");
+        assert_eq!(map(&[Extent { offset: 4, len: 5 }], 9), "1\n4\n5\n");
+        assert_eq!(map(&[Extent { offset: 4, len: 5 }], 20), "2\n4\n5\n20\n0\n");
+    }
+}

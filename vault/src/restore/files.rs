@@ -1,0 +1,349 @@
+//! What the workers of a restore do: files, blocks of large files, and everything without data but folders and hard links.
+
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{FallocateFlags, OFlags};
+use rustix::io::Errno;
+
+use super::metadata::Inode;
+use super::tree::{Made, Place};
+use super::{Restore, Work};
+use crate::backup::ProblemKind;
+use crate::content::Zeroes;
+use crate::contents::{Digest, SegmentRef};
+use crate::entry::{Block, Entry, EntryKind, Extent};
+use crate::error::{Error, Result};
+use crate::path::EntryPath;
+use crate::source::facts_of;
+use crate::sweep::{Plain, Task, Visitor};
+
+/// Bytes copied at a time.
+const PIECE: usize = 512 << 10;
+
+/// A worker's own state.
+#[derive(Default)]
+pub(super) struct Hand {
+    place: Option<Place>,
+    buffer: Vec<u8>,
+}
+
+/// Why an entry was not made: the destination, or the data from the vault.
+enum Failure {
+    Made(Errno),
+    Data(String),
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Self {
+        Failure::Made(errno)
+    }
+}
+
+impl Visitor<Hand> for Work<'_> {
+    fn select(&self, mut entry: Entry) -> Option<Entry> {
+        if entry.kind == EntryKind::Directory {
+            return self.scope.wants_folder(&entry.path).then_some(entry);
+        }
+        if entry.kind == EntryKind::HardLink {
+            return None;
+        }
+        if !self.scope.wants(&entry.path) {
+            entry.path = self.scope.stand_ins.get(&entry.path)?.clone();
+        }
+        Some(entry)
+    }
+
+    fn plain(&self, hand: &mut Hand, what: Plain) -> Result<()> {
+        match what {
+            Plain::Entry(entry) => self.special_or_empty(hand, &entry),
+            Plain::Zeroes(file, block) => {
+                let made = self.zeroes(hand, &file, &block);
+                made.or_else(|errno| self.tree.settle(&file.path, "writing the file", errno))
+            }
+        }
+    }
+
+    fn data(&self, hand: &mut Hand, _: &SegmentRef, task: &Task, data: &mut dyn Read) -> Result<()> {
+        let made = match task {
+            Task::File(entry) => self.file(hand, entry, data),
+            Task::Block(file, block) => self.block(hand, file, block, data),
+        };
+        match made {
+            Ok(()) => Ok(()),
+            Err(Failure::Made(errno)) => self.tree.settle(task.path(), "writing the file", errno),
+            Err(Failure::Data(what)) if self.restore.keep_going => {
+                self.tree.report(task.path(), ProblemKind::Damaged, what);
+                Ok(())
+            }
+            Err(Failure::Data(what)) => Err(Error::corrupt(task.path().to_string(), what)),
+        }
+    }
+
+    fn damaged(&self, _: &SegmentRef, error: Error, tasks: &[Task]) -> Result<()> {
+        if !self.restore.keep_going {
+            return Err(error);
+        }
+        let mut last: Option<&EntryPath> = None;
+        for task in tasks {
+            // Blocks of one file follow each other.
+            if last != Some(task.path()) {
+                let what = format!("its data is lost: {error}");
+                self.tree.report(task.path(), ProblemKind::Damaged, what);
+            }
+            last = Some(task.path());
+        }
+        Ok(())
+    }
+}
+
+impl Work<'_> {
+    /// Symlinks, devices, fifos, sockets, and files without data.
+    fn special_or_empty(&self, hand: &mut Hand, entry: &Entry) -> Result<()> {
+        if entry.kind == EntryKind::Directory {
+            return Ok(());
+        }
+        if matches!(entry.kind, EntryKind::CharDevice | EntryKind::BlockDevice) && !self.restore.owner {
+            self.tree.problem(&entry.path, "a device node needs root");
+            return Ok(());
+        }
+        let make = |hand: &mut Hand| -> Made<Option<OwnedFd>> {
+            let place = self.tree.place(&mut hand.place, entry.path.split().0)?;
+            if entry.kind != EntryKind::File {
+                return self.tree.make_special(place, entry).map(|()| None);
+            }
+            let file = self.tree.make_file(place, entry.path.name())?;
+            if entry.size > 0 {
+                rustix::fs::ftruncate(&file, entry.size)?;
+            }
+            Ok(Some(file))
+        };
+        let file = match make(hand) {
+            Ok(file) => file,
+            Err(errno) => return self.tree.settle(&entry.path, "making it", errno),
+        };
+        let Some(place) = &hand.place else { return Ok(()) };
+        let inode = file.as_ref().map_or(Inode::Named(place), |file| Inode::Open(file.as_fd()));
+        self.tree.apply(&inode, entry, place.fat)?;
+        self.done(0);
+        self.note_owner(entry);
+        Ok(())
+    }
+
+    /// A file with data, of at most a segment.
+    fn file(&self, hand: &mut Hand, entry: &Entry, data: &mut dyn Read) -> std::result::Result<(), Failure> {
+        let place = self.tree.place(&mut hand.place, entry.path.split().0)?;
+        hand.buffer.resize(PIECE, 0);
+        let complete = self.restore.skip_complete.then(|| self.complete(place, entry, &mut hand.buffer)).flatten();
+        let skipped = complete.is_some();
+        let file = match complete {
+            Some(file) => file,
+            None => {
+                let file = self.tree.make_file(place, entry.path.name())?;
+                let content = write_extents(&file, entry, data, &mut hand.buffer)?;
+                if entry.content != Some(content) {
+                    return Err(Failure::Data("its content differs from its hash in the catalogue".into()));
+                }
+                file
+            }
+        };
+        if let Err(Error::Io { source, .. }) = self.tree.apply(&Inode::Open(file.as_fd()), entry, place.fat) {
+            return Err(Errno::from_io_error(&source).unwrap_or(Errno::IO).into());
+        }
+        self.sums.skipped.fetch_add(u64::from(skipped), std::sync::atomic::Ordering::Relaxed);
+        self.done(entry.size);
+        self.note_owner(entry);
+        Ok(())
+    }
+
+    /// The file from an earlier attempt, when it has size, time and content already. The time is set last, so a file that was
+    /// being written does not have it.
+    fn complete(&self, place: &Place, entry: &Entry, buffer: &mut [u8]) -> Option<OwnedFd> {
+        let there = facts_of(&place.fd, entry.path.name(), EntryPath::root()).ok()?;
+        if (there.entry.kind, there.entry.size, there.entry.mtime) != (EntryKind::File, entry.size, entry.mtime) {
+            return None;
+        }
+        let file = self.tree.open_file(place, entry.path.name(), OFlags::RDONLY).ok()?;
+        super::tree::thaw_file(&file);
+        let mut hasher = Zeroes::new();
+        loop {
+            match rustix::io::read(&file, &mut *buffer).ok()? {
+                0 => break,
+                n => hasher.update(&buffer[..n]),
+            }
+        }
+        (Some(hasher.finish()) == entry.content).then_some(file)
+    }
+
+    /// A large file, made anew at its size, or the one that an earlier attempt left, without what is in its holes.
+    pub(super) fn make_large(&self, cache: &mut Option<Place>, entry: &Entry) -> Made<()> {
+        let place = self.tree.place(cache, entry.path.split().0)?;
+        let name = entry.path.name();
+        if self.restore.skip_complete {
+            if let Ok(read) = self.tree.open_file(place, name, OFlags::RDONLY) {
+                super::tree::thaw_file(&read);
+            }
+            if let Ok(file) = self.tree.open_file(place, name, OFlags::RDWR)
+                && rustix::fs::fstat(&file)?.st_nlink == 1
+            {
+                rustix::fs::ftruncate(&file, entry.size)?;
+                return self.punch_holes(&file, entry);
+            }
+        }
+        let file = self.tree.make_file(place, name)?;
+        rustix::fs::ftruncate(&file, entry.size)
+    }
+
+    fn punch_holes(&self, file: &OwnedFd, entry: &Entry) -> Made<()> {
+        let mut at = 0;
+        for block in entry.blocks.iter().flatten() {
+            punch(file, at, block.offset)?;
+            at = block.offset + self.vault.block_size;
+        }
+        punch(file, at, entry.size)
+    }
+
+    fn open_large(&self, hand: &mut Hand, file: &Entry) -> Made<OwnedFd> {
+        let place = self.tree.place(&mut hand.place, file.path.split().0)?;
+        self.tree.open_file(place, file.path.name(), OFlags::RDWR)
+    }
+
+    fn block(
+        &self,
+        hand: &mut Hand,
+        file: &Entry,
+        block: &Block,
+        data: &mut dyn Read,
+    ) -> std::result::Result<(), Failure> {
+        let fd = self.open_large(hand, file)?;
+        let len = self.vault.block_size.min(file.size - block.offset);
+        hand.buffer.clear();
+        hand.buffer.resize(len as usize, 0);
+        if self.restore.skip_complete {
+            read_at(&fd, &mut hand.buffer, block.offset)?;
+            if Digest(blake3::hash(&hand.buffer).into()) == block.content {
+                self.progress(len);
+                return Ok(());
+            }
+            punch(&fd, block.offset, block.offset + len)?;
+            hand.buffer.fill(0);
+        }
+        for extent in &block.extents {
+            let start = (extent.offset - block.offset) as usize;
+            let part = &mut hand.buffer[start..start + extent.len as usize];
+            data.read_exact(part).map_err(|e| Failure::Data(format!("its segment cannot be opened: {e}")))?;
+        }
+        if Digest(blake3::hash(&hand.buffer).into()) != block.content {
+            let what = format!("the block at {} differs from its hash in the catalogue", block.offset);
+            return Err(Failure::Data(what));
+        }
+        for extent in &block.extents {
+            let start = (extent.offset - block.offset) as usize;
+            write_at(&fd, &hand.buffer[start..start + extent.len as usize], extent.offset)?;
+        }
+        self.progress(len);
+        Ok(())
+    }
+
+    /// Zeroes that occupied space occupy space again.
+    fn zeroes(&self, hand: &mut Hand, file: &Entry, block: &Block) -> Made<()> {
+        let fd = self.open_large(hand, file)?;
+        for Extent { offset, len } in &block.extents {
+            if self.restore.skip_complete {
+                punch(&fd, *offset, offset + len)?;
+            }
+            match rustix::fs::fallocate(&fd, FallocateFlags::empty(), *offset, *len) {
+                // Where space cannot be reserved, a hole reads the same.
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    fn progress(&self, bytes: u64) {
+        self.sums.bytes.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
+        let Restore { progress, .. } = self.restore;
+        progress.advance(bytes, 0);
+    }
+}
+
+/// Writes a file's data at its extents, leaves holes between them, and returns the hash of the content.
+fn write_extents(
+    file: &OwnedFd,
+    entry: &Entry,
+    data: &mut dyn Read,
+    buffer: &mut [u8],
+) -> std::result::Result<Digest, Failure> {
+    let whole = [Extent { offset: 0, len: entry.size }];
+    let extents = entry.extents.as_deref().unwrap_or(&whole);
+    let mut hasher = Zeroes::new();
+    for extent in extents {
+        hasher.up_to(extent.offset);
+        let mut at = extent.offset;
+        let end = extent.offset + extent.len;
+        while at < end {
+            let want = buffer.len().min((end - at) as usize);
+            let part = &mut buffer[..want];
+            data.read_exact(part).map_err(|e| Failure::Data(format!("its segment cannot be opened: {e}")))?;
+            hasher.update(part);
+            write_at(file, part, at)?;
+            at += want as u64;
+        }
+    }
+    if entry.extents.is_some() {
+        hasher.up_to(entry.size);
+        rustix::fs::ftruncate(file, entry.size)?;
+    }
+    Ok(hasher.finish())
+}
+
+fn write_at(file: &OwnedFd, mut bytes: &[u8], mut at: u64) -> Made<()> {
+    while !bytes.is_empty() {
+        match rustix::io::pwrite(file, bytes, at) {
+            Ok(0) => return Err(Errno::IO),
+            Ok(n) => {
+                bytes = &bytes[n..];
+                at += n as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// Fills the buffer; past the file's end it stays as it is.
+fn read_at(file: &OwnedFd, mut buffer: &mut [u8], mut at: u64) -> Made<()> {
+    while !buffer.is_empty() {
+        match rustix::io::pread(file, &mut *buffer, at)? {
+            0 => break,
+            n => {
+                buffer = &mut buffer[n..];
+                at += n as u64;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes `from..to` a hole; where that cannot be done, zeroes.
+fn punch(file: &OwnedFd, from: u64, to: u64) -> Made<()> {
+    if from >= to {
+        return Ok(());
+    }
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    match rustix::fs::fallocate(file, flags, from, to - from) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+            let zeroes = vec![0; PIECE];
+            let mut at = from;
+            while at < to {
+                let n = zeroes.len().min((to - at) as usize);
+                write_at(file, &zeroes[..n], at)?;
+                at += n as u64;
+            }
+            Ok(())
+        }
+        other => other,
+    }
+}

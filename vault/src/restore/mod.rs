@@ -1,0 +1,296 @@
+//! Putting a snapshot back. See the crate's root for the order.
+
+mod files;
+mod metadata;
+mod tree;
+
+use std::collections::{HashMap, HashSet};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::OFlags;
+
+use self::metadata::{FREEZING, Inode};
+use self::tree::{Made, Place, Tree, thaw};
+use crate::backup::Problem;
+use crate::catalogue::SealedCatalogue;
+use crate::contents::Contents;
+use crate::entry::{Entry, EntryKind};
+use crate::error::{Error, Result};
+use crate::identity::Identities;
+use crate::path::EntryPath;
+use crate::progress::Progress;
+use crate::source::open_beneath;
+use crate::sweep::{self, Sweep, Visitor};
+use crate::vault::Vault;
+
+/// What to restore, and where.
+pub struct Restore<'a> {
+    /// From the signed manifest.
+    pub contents: &'a Contents,
+    /// Keys that open its runs.
+    pub identities: &'a Identities,
+    /// Existing folder that becomes the root of the snapshot.
+    pub dest: PathBuf,
+    /// All of it, or some paths.
+    pub select: Selection,
+    /// Restore owners, devices and the xattrs that need root. Without it they are left out in silence.
+    pub owner: bool,
+    /// Leave files alone that are already as the snapshot has them (their content is hashed): for a restore that was cut.
+    pub skip_complete: bool,
+    /// Go on past damaged segments and name the entries they cost, instead of failing at the first.
+    pub keep_going: bool,
+    /// Worker threads; 0 means one per core.
+    pub workers: usize,
+    /// Told of bytes and entries as they are restored.
+    pub progress: &'a dyn Progress,
+}
+
+impl std::fmt::Debug for Restore<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Restore(to {})", self.dest.display())
+    }
+}
+
+impl<'a> Restore<'a> {
+    /// The whole snapshot with everything that this process may set.
+    pub fn new(contents: &'a Contents, identities: &'a Identities, dest: impl Into<PathBuf>) -> Self {
+        Restore {
+            contents,
+            identities,
+            dest: dest.into(),
+            select: Selection::All,
+            owner: rustix::process::geteuid().is_root(),
+            skip_complete: false,
+            keep_going: false,
+            workers: 0,
+            progress: &(),
+        }
+    }
+}
+
+/// Which entries of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Selection {
+    /// All entries.
+    #[default]
+    All,
+    /// These paths, what is below them, and the folders that lead to them.
+    Paths(Vec<EntryPath>),
+}
+
+/// What a restore did.
+#[derive(Debug, Clone, Default)]
+pub struct Restored {
+    /// Entries that are now as the snapshot has them.
+    pub entries: u64,
+    /// Bytes of file content among them.
+    pub bytes: u64,
+    /// Entries that were complete before and left alone.
+    pub skipped: u64,
+    /// What could not be restored as it was.
+    pub problems: Vec<Problem>,
+}
+
+impl Vault {
+    /// Restores a snapshot. On return it is durable.
+    ///
+    /// Fails at the first damaged object unless [`Restore::keep_going`]; whatever concerns one entry alone is a problem of
+    /// that entry. Run again on what an earlier attempt left, it completes it.
+    pub fn restore(&self, restore: &Restore<'_>) -> Result<Restored> {
+        let catalogue = SealedCatalogue::read(self, restore.contents, restore.identities)?;
+        let sweep = Sweep::new(self, restore.contents, restore.identities, &catalogue)?;
+        if let (Some(error), false) = (sweep.key_errors().next(), restore.keep_going) {
+            return Err(sweep::copy_of(error));
+        }
+        let tree = Tree::open(&restore.dest, restore.owner)?;
+        let scope = Scope::new(&restore.select, &catalogue)?;
+        let totals = &restore.contents.totals;
+        if restore.select == Selection::All {
+            restore.progress.expect(totals.bytes, totals.entries);
+        }
+        let work = Work { restore, tree, scope, vault: self, sums: Sums::default() };
+        work.folders(&catalogue)?;
+        sweep.run(&work, restore.workers)?;
+        work.hard_links(&catalogue)?;
+        work.finish_folders_and_large(&catalogue)?;
+        work.tree.sync()?;
+        Ok(work.report())
+    }
+}
+
+/// What is restored, and under which name.
+struct Scope {
+    paths: Option<Vec<EntryPath>>,
+    /// First names that are not wanted, and the name that stands in for each: the first wanted one of the same inode.
+    stand_ins: HashMap<EntryPath, EntryPath>,
+}
+
+impl Scope {
+    fn new(select: &Selection, catalogue: &SealedCatalogue) -> Result<Self> {
+        let Selection::Paths(paths) = select else { return Ok(Scope { paths: None, stand_ins: HashMap::new() }) };
+        let mut scope = Scope { paths: Some(paths.clone()), stand_ins: HashMap::new() };
+        let mut found: HashSet<&EntryPath> = HashSet::new();
+        for entry in catalogue.lines()? {
+            let entry = entry?;
+            found.extend(paths.iter().filter(|path| entry.path == **path));
+            if entry.kind == EntryKind::HardLink && scope.wants(&entry.path) {
+                let first = first_name(&entry)?;
+                if !scope.wants(&first) {
+                    scope.stand_ins.entry(first).or_insert(entry.path);
+                }
+            }
+        }
+        match paths.iter().find(|path| !found.contains(path)) {
+            Some(missing) => Err(Error::NotFound { object: format!("{missing} in the snapshot") }),
+            None => Ok(scope),
+        }
+    }
+
+    fn wants(&self, path: &EntryPath) -> bool {
+        self.paths.as_ref().is_none_or(|paths| paths.iter().any(|wanted| path.is_at_or_below(wanted)))
+    }
+
+    /// Whether a folder is wanted itself or leads to something wanted.
+    fn wants_folder(&self, path: &EntryPath) -> bool {
+        let leads = |wanted: &EntryPath| path.is_at_or_below(wanted) || wanted.is_at_or_below(path);
+        self.paths.as_ref().is_none_or(|paths| paths.iter().any(leads))
+            || self.stand_ins.values().any(|name| name.is_at_or_below(path))
+    }
+}
+
+/// The path that a hard link names.
+fn first_name(entry: &Entry) -> Result<EntryPath> {
+    let path = entry.link.clone().and_then(EntryPath::new).filter(|first| *first < entry.path);
+    path.ok_or_else(|| Error::corrupt("catalogue", format!("{} is a hard link to nothing before it", entry.path)))
+}
+
+#[derive(Default)]
+struct Sums {
+    entries: AtomicU64,
+    bytes: AtomicU64,
+    skipped: AtomicU64,
+    foreign: AtomicU64,
+}
+
+/// One restore under way.
+struct Work<'a> {
+    restore: &'a Restore<'a>,
+    vault: &'a Vault,
+    tree: Tree,
+    scope: Scope,
+    sums: Sums,
+}
+
+impl Work<'_> {
+    /// Makes all folders, open to this process alone, and large files at their size.
+    fn folders(&self, catalogue: &SealedCatalogue) -> Result<()> {
+        let mut place = None;
+        for entry in catalogue.lines()? {
+            let entry = entry?;
+            if entry.kind == EntryKind::Directory && self.scope.wants_folder(&entry.path) && !entry.path.is_root() {
+                if let Err(errno) = self.tree.make_folder(&mut place, &entry.path) {
+                    self.tree.settle(&entry.path, "making the folder", errno)?;
+                }
+            } else if entry.blocks.is_some()
+                && let Some(entry) = self.select(entry)
+                && let Err(errno) = self.make_large(&mut place, &entry)
+            {
+                self.tree.settle(&entry.path, "making the file", errno)?;
+            }
+        }
+        thaw(&self.tree.root);
+        Ok(())
+    }
+
+    fn hard_links(&self, catalogue: &SealedCatalogue) -> Result<()> {
+        for entry in catalogue.lines()? {
+            let entry = entry?;
+            if entry.kind != EntryKind::HardLink || !self.scope.wants(&entry.path) {
+                continue;
+            }
+            let first = first_name(&entry)?;
+            let first = self.scope.stand_ins.get(&first).unwrap_or(&first);
+            if *first == entry.path {
+                continue;
+            }
+            match self.tree.make_link(first, &entry.path) {
+                Ok(_) => self.done(0),
+                Err(errno) => self.tree.settle(&entry.path, "making the hard link", errno)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Last of all what later steps would undo: metadata of folders and large files, and flags that freeze.
+    fn finish_folders_and_large(&self, catalogue: &SealedCatalogue) -> Result<()> {
+        let mut place = None;
+        let mut late = Vec::new();
+        for entry in catalogue.lines()? {
+            let Some(entry) = self.select(entry?) else { continue };
+            let frozen = entry.flags & FREEZING != 0;
+            if entry.kind == EntryKind::Directory && (frozen || entry.mode & 0o700 != 0o700) {
+                late.push(entry);
+            } else if entry.kind == EntryKind::Directory || entry.blocks.is_some() || frozen {
+                self.finish(&mut place, &entry)?;
+            }
+        }
+        drop(place);
+        // Deepest first, for these may shut this process out.
+        late.iter().rev().try_for_each(|entry| self.finish(&mut None, entry))
+    }
+
+    fn finish(&self, place: &mut Option<Place>, entry: &Entry) -> Result<()> {
+        let mut open = || -> Made<_> {
+            let (parent, name) = entry.path.split();
+            let place = self.tree.place(place, parent)?;
+            let fd = match entry.kind {
+                EntryKind::Directory => {
+                    open_beneath(place.fd.as_fd(), name, OFlags::RDONLY | OFlags::DIRECTORY)?
+                }
+                _ => self.tree.open_file(place, name, OFlags::RDONLY)?,
+            };
+            Ok((fd, place.fat))
+        };
+        let (fd, fat) = match open() {
+            Ok(opened) => opened,
+            Err(errno) => return self.tree.settle(&entry.path, "opening it again to set metadata", errno),
+        };
+        if entry.kind == EntryKind::Directory || entry.blocks.is_some() {
+            self.tree.apply(&Inode::Open(fd.as_fd()), entry, fat)?;
+            self.done(0);
+            self.note_owner(entry);
+        }
+        if entry.flags & FREEZING != 0 { self.tree.freeze(&fd, entry) } else { Ok(()) }
+    }
+
+    fn done(&self, bytes: u64) {
+        self.sums.entries.fetch_add(1, Ordering::Relaxed);
+        self.sums.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.restore.progress.advance(bytes, 1);
+    }
+
+    /// Counts what is not ours and cannot be given to its owner.
+    fn note_owner(&self, entry: &Entry) {
+        let special = entry.xattrs.iter().any(|(name, _)| name.starts_with(b"security.") || name.starts_with(b"trusted."));
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        if !self.restore.owner && (special || (entry.uid, entry.gid) != (uid, gid)) {
+            self.sums.foreign.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn report(self) -> Restored {
+        let foreign = self.sums.foreign.into_inner();
+        if foreign > 0 {
+            let what = format!("owners, or attributes that need root, of {foreign} entries were not restored");
+            self.tree.problem(&EntryPath::root(), what);
+        }
+        Restored {
+            entries: self.sums.entries.into_inner(),
+            bytes: self.sums.bytes.into_inner(),
+            skipped: self.sums.skipped.into_inner(),
+            problems: self.tree.take_problems(),
+        }
+    }
+}

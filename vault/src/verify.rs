@@ -1,0 +1,214 @@
+//! Verification: `sealed` compares every object with its digest, `data` opens everything and hashes every file.
+
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::backup::worker_count;
+use crate::catalogue::SealedCatalogue;
+use crate::content::Zeroes;
+use crate::contents::{Contents, Digest, SegmentRef};
+use crate::entry::{Entry, Extent};
+use crate::error::{Error, Kind, Result};
+use crate::identity::Identities;
+use crate::path::EntryPath;
+use crate::progress::Progress;
+use crate::store::Store;
+use crate::sweep::{Plain, Sweep, Task, Visitor, copy_of};
+use crate::vault::Vault;
+
+/// An object that is not as signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Name of the object in the vault.
+    pub object: String,
+    /// What is wrong.
+    pub what: String,
+    /// Entries that are lost with it, where the catalogue could be opened to tell.
+    pub entries: Vec<EntryPath>,
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.object, self.what)
+    }
+}
+
+impl Vault {
+    /// Compares every object of a snapshot with its signed size and digest. Needs no key; so it cannot say which entries an
+    /// object holds.
+    pub fn check_sealed(&self, contents: &Contents, progress: &dyn Progress) -> Result<Vec<Fault>> {
+        let keys = contents.runs.iter().map(|run| (run.id.key_name(), run.key_size, run.key_sha256));
+        let catalogue = &contents.catalogue;
+        let segments = contents.segments.iter().map(|segment| (segment.object(), segment.size, segment.sha256));
+        let objects: Vec<_> =
+            keys.chain([(catalogue.object.clone(), catalogue.size, catalogue.sha256)]).chain(segments).collect();
+        progress.expect(objects.iter().map(|object| object.1).sum(), 0);
+        let next = AtomicUsize::new(0);
+        let faults = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for _ in 0..worker_count(0) {
+                scope.spawn(|| {
+                    while let Some((name, size, sha256)) = objects.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let checked = check_object(self.store.as_ref(), name, *size, sha256);
+                        if let Err(error) = checked {
+                            lock(&faults).push(Fault::new(name, &error, Vec::new()));
+                        }
+                        progress.advance(*size, 0);
+                    }
+                });
+            }
+        });
+        Ok(in_order(faults))
+    }
+
+    /// Opens every object of a snapshot and compares the content of every file with its hash. Fails only when the catalogue
+    /// cannot be opened at all.
+    pub fn check_data(
+        &self,
+        contents: &Contents,
+        identities: &Identities,
+        progress: &dyn Progress,
+    ) -> Result<Vec<Fault>> {
+        let catalogue = SealedCatalogue::read(self, contents, identities)?;
+        let sweep = Sweep::new(self, contents, identities, &catalogue)?;
+        progress.expect(contents.totals.bytes, contents.totals.entries);
+        let check = Check { progress, faults: Mutex::default(), block_size: self.block_size };
+        for error in sweep.key_errors() {
+            if error.kind() == Kind::WrongKey {
+                return Err(copy_of(error));
+            }
+        }
+        sweep.run::<Vec<u8>>(&check, 0)?;
+        let mut entries = 0;
+        for entry in catalogue.lines()? {
+            entry?;
+            entries += 1;
+        }
+        if entries != contents.totals.entries {
+            let what = format!("{entries} entries instead of the signed {}", contents.totals.entries);
+            let object = contents.catalogue.object.clone();
+            lock(&check.faults).push(Fault { object, what, entries: Vec::new() });
+        }
+        Ok(in_order(check.faults))
+    }
+}
+
+/// Hashes an object as a stream.
+fn check_object(store: &dyn Store, name: &str, size: u64, sha256: &Digest) -> Result<()> {
+    use sha2::Digest as _;
+    let mut input = store.open(name)?.take(size.saturating_add(1));
+    let mut hasher = sha2::Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut found = 0;
+    loop {
+        match input.read(&mut buffer).map_err(|e| Error::io("reading", name, e))? {
+            0 => break,
+            n => {
+                hasher.update(&buffer[..n]);
+                found += n as u64;
+            }
+        }
+    }
+    if found != size {
+        let what = if found > size { format!("longer than {size} bytes") } else { format!("{found} bytes instead of {size}") };
+        return Err(Error::corrupt(name, what));
+    }
+    if Digest(hasher.finalize().into()) == *sha256 {
+        Ok(())
+    } else {
+        Err(Error::corrupt(name, "its SHA-256 differs from the signed one"))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn in_order(faults: Mutex<Vec<Fault>>) -> Vec<Fault> {
+    let mut faults = faults.into_inner().unwrap_or_else(PoisonError::into_inner);
+    faults.sort_by(|a, b| (&a.object, &a.entries).cmp(&(&b.object, &b.entries)));
+    faults
+}
+
+impl Fault {
+    fn new(object: &str, error: &Error, entries: Vec<EntryPath>) -> Self {
+        let what = match error {
+            Error::Corrupt { what, .. } => what.clone(),
+            Error::NotFound { .. } => "is missing".into(),
+            Error::Io { source, .. } => format!("cannot be read: {source}"),
+            other => other.to_string(),
+        };
+        Fault { object: object.into(), what, entries }
+    }
+}
+
+/// Hashes what a sweep gives.
+struct Check<'a> {
+    progress: &'a dyn Progress,
+    faults: Mutex<Vec<Fault>>,
+    block_size: u64,
+}
+
+impl Visitor<Vec<u8>> for Check<'_> {
+    fn select(&self, entry: Entry) -> Option<Entry> {
+        Some(entry)
+    }
+
+    fn plain(&self, _: &mut Vec<u8>, what: Plain) -> Result<()> {
+        match what {
+            Plain::Entry(_) => self.progress.advance(0, 1),
+            Plain::Zeroes(_, block) => self.progress.advance(block.extents.iter().map(|e| e.len).sum(), 0),
+        }
+        Ok(())
+    }
+
+    fn data(&self, buffer: &mut Vec<u8>, segment: &SegmentRef, task: &Task, data: &mut dyn Read) -> Result<()> {
+        buffer.resize(256 << 10, 0);
+        let (from, to, extents, wanted) = match task {
+            Task::File(entry) => (0, entry.size, entry.extents.as_deref(), entry.content),
+            Task::Block(file, block) => {
+                let end = file.size.min(block.offset + self.block_size);
+                (block.offset, end, Some(&block.extents[..]), Some(block.content))
+            }
+        };
+        let whole = [Extent { offset: from, len: to - from }];
+        let found = hash(data, from, to, extents.unwrap_or(&whole), buffer);
+        let what = match found {
+            Ok(found) if Some(found) == wanted => None,
+            Ok(_) => Some("its content differs from its hash in the catalogue".to_owned()),
+            Err(error) => Some(format!("its segment cannot be opened: {error}")),
+        };
+        if let Some(what) = what {
+            let object = segment.object();
+            lock(&self.faults).push(Fault { object, what, entries: vec![task.path().clone()] });
+        }
+        self.progress.advance(to - from, u64::from(matches!(task, Task::File(_))));
+        Ok(())
+    }
+
+    fn damaged(&self, segment: &SegmentRef, error: Error, tasks: &[Task]) -> Result<()> {
+        let mut entries: Vec<EntryPath> = tasks.iter().map(|task| task.path().clone()).collect();
+        entries.sort();
+        entries.dedup();
+        lock(&self.faults).push(Fault::new(&segment.object(), &error, entries));
+        Ok(())
+    }
+}
+
+/// BLAKE3 of `from..to` of a file: data at its extents, zeroes elsewhere.
+fn hash(data: &mut dyn Read, from: u64, to: u64, extents: &[Extent], buffer: &mut [u8]) -> io::Result<Digest> {
+    let mut hasher = Zeroes::new();
+    for extent in extents {
+        hasher.up_to(extent.offset - from);
+        let mut left = extent.len as usize;
+        while left > 0 {
+            let n = left.min(buffer.len());
+            data.read_exact(&mut buffer[..n])?;
+            hasher.update(&buffer[..n]);
+            left -= n;
+        }
+    }
+    hasher.up_to(to - from);
+    Ok(hasher.finish())
+}

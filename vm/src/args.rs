@@ -1,0 +1,154 @@
+//! A machine's description as QEMU's command line. No I/O.
+
+use std::path::Path;
+
+use crate::machine::{Bus, Disk, Firmware, Machine};
+
+/// The firmware's code; its variables start as a copy of [`OVMF_VARS`].
+pub(crate) const OVMF_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+/// The firmware's variables as they are shipped.
+pub(crate) const OVMF_VARS: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+/// The port that the rescue system writes its events to.
+const EVENTS: &str = "org.lifeboat.events";
+/// The port on which a guest made for tests takes commands.
+const AGENT: &str = "org.lifeboat.agent";
+
+/// QEMU's arguments. It connects to the four sockets in the folder `sockets`, which must be listening.
+pub(crate) fn arguments(machine: &Machine, sockets: &Path) -> Vec<String> {
+    let mut args = vec!["-name".to_owned(), escape(&machine.name)];
+    args.extend(machine.accel.arguments());
+    args.extend(["-smp".to_owned(), machine.processors.to_string(), "-m".to_owned(), machine.memory_mib.to_string()]);
+    // Without a screen SeaBIOS writes its text, and GRUB's, to the first serial port.
+    let graphics = if machine.screen { "on" } else { "off" };
+    args.extend(["-machine".to_owned(), format!("q35,graphics={graphics}")]);
+    let fixed = ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-device", "virtio-rng-pci"];
+    args.extend(fixed.map(str::to_owned));
+    args.extend(["-vga".to_owned(), if machine.screen { "std" } else { "none" }.to_owned()]);
+    args.extend(wires(machine, sockets));
+    args.extend(firmware(&machine.firmware));
+    args.extend(["-device".to_owned(), "qemu-xhci,id=usb".to_owned()]);
+    if machine.disks.iter().any(|disk| disk.bus == Bus::Scsi) {
+        args.extend(["-device".to_owned(), "virtio-scsi-pci,id=scsi".to_owned()]);
+    }
+    for (number, entry) in machine.disks.iter().enumerate() {
+        args.extend(disk(entry, number, &machine.disks[..number]));
+    }
+    args
+}
+
+fn wires(machine: &Machine, sockets: &Path) -> Vec<String> {
+    let socket = |name: &str| format!("socket,id={name},path={}", escape_path(&sockets.join(name)));
+    let log = escape_path(&machine.console_log());
+    vec![
+        "-chardev".to_owned(),
+        format!("{},logfile={log},logappend=off", socket("serial")),
+        "-serial".to_owned(),
+        "chardev:serial".to_owned(),
+        "-device".to_owned(),
+        "virtio-serial-pci".to_owned(),
+        "-chardev".to_owned(),
+        socket("events"),
+        "-device".to_owned(),
+        format!("virtserialport,chardev=events,name={EVENTS}"),
+        "-chardev".to_owned(),
+        socket("agent"),
+        "-device".to_owned(),
+        format!("virtserialport,chardev=agent,name={AGENT}"),
+        "-chardev".to_owned(),
+        socket("qmp"),
+        "-mon".to_owned(),
+        "chardev=qmp,mode=control".to_owned(),
+    ]
+}
+
+fn firmware(firmware: &Firmware) -> Vec<String> {
+    match firmware {
+        Firmware::Bios => Vec::new(),
+        Firmware::Uefi { vars } => vec![
+            "-drive".to_owned(),
+            format!("if=pflash,unit=0,format=raw,readonly=on,file={OVMF_CODE}"),
+            "-drive".to_owned(),
+            format!("if=pflash,unit=1,format=raw,file={}", escape_path(vars)),
+        ],
+        Firmware::Kernel { kernel, initrd, command_line } => vec![
+            "-kernel".to_owned(),
+            kernel.display().to_string(),
+            "-initrd".to_owned(),
+            initrd.display().to_string(),
+            "-append".to_owned(),
+            command_line.clone(),
+        ],
+    }
+}
+
+fn disk(disk: &Disk, number: usize, before: &[Disk]) -> Vec<String> {
+    let snapshot = if disk.snapshot { "on" } else { "off" };
+    let image = escape_path(&disk.image);
+    let drive =
+        format!("if=none,id=disk{number},format=raw,cache=unsafe,discard=unmap,snapshot={snapshot},file={image}");
+    let device = match disk.bus {
+        Bus::Virtio => "virtio-blk-pci".to_owned(),
+        Bus::Sata => {
+            let port = before.iter().filter(|other| other.bus == Bus::Sata).count();
+            format!("ide-hd,bus=ide.{port}")
+        }
+        Bus::Nvme => "nvme".to_owned(),
+        Bus::Scsi => "scsi-hd,bus=scsi.0".to_owned(),
+        Bus::Usb => "usb-storage,bus=usb.0,removable=on".to_owned(),
+    };
+    let boot = disk.boot.map(|index| format!(",bootindex={index}")).unwrap_or_default();
+    let device = format!("{device},drive=disk{number},serial={}{boot}", escape(&disk.serial));
+    vec!["-drive".to_owned(), drive, "-device".to_owned(), device]
+}
+
+/// A comma ends a value unless it is doubled.
+fn escape(value: &str) -> String {
+    value.replace(',', ",,")
+}
+
+fn escape_path(path: &Path) -> String {
+    escape(&path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Accel;
+
+    fn line(machine: &Machine) -> String {
+        arguments(machine, Path::new("/s")).join(" ")
+    }
+
+    #[test]
+    fn each_disk_shows_its_serial_on_its_own_bus() {
+        let machine = Machine::new("m", "/logs", Accel::Tcg)
+            .disk(Disk::new("/a.img", Bus::Sata, "S1").snapshot())
+            .disk(Disk::new("/b.img", Bus::Sata, "S2"))
+            .disk(Disk::new("/c.img", Bus::Scsi, "S3"))
+            .disk(Disk::new("/stick.img", Bus::Usb, "STICK").boot(0));
+        let line = line(&machine);
+        for part in [
+            "snapshot=on,file=/a.img",
+            "ide-hd,bus=ide.0,drive=disk0,serial=S1",
+            "ide-hd,bus=ide.1,drive=disk1,serial=S2",
+            "virtio-scsi-pci,id=scsi",
+            "scsi-hd,bus=scsi.0,drive=disk2,serial=S3",
+            "snapshot=off,file=/stick.img",
+            "usb-storage,bus=usb.0,removable=on,drive=disk3,serial=STICK,bootindex=0",
+        ] {
+            assert!(line.contains(part), "{part} is not in {line}");
+        }
+    }
+
+    #[test]
+    fn a_comma_in_a_file_name_does_not_start_an_option() {
+        let machine = Machine::new("m", "/logs", Accel::Tcg).disk(Disk::new("/a,b.img", Bus::Virtio, "S"));
+        assert!(line(&machine).contains("file=/a,,b.img"));
+    }
+
+    #[test]
+    fn an_emulated_machine_hides_the_instruction_that_slows_it_down() {
+        let machine = Machine::new("m", "/logs", Accel::Tcg);
+        assert!(line(&machine).contains("-accel tcg,thread=multi -cpu max,erms=off"));
+    }
+}
