@@ -246,7 +246,7 @@ fn two_runs_at_once_exclude_each_other() {
     let site = Site::ready();
     // Holds the vault's lock the way a second run would: an advisory lock on the same file.
     site.backup();
-    let lock = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(site.path("vault/.lock")).unwrap();
+    let lock = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(site.path("vault/lock")).unwrap();
     lock.lock().unwrap();
     site.refused(11, &["another process"], &["backup", "--vault", "VAULT", "--source", "TREE"]);
     drop(lock);

@@ -90,14 +90,14 @@ impl Archive {
                     .encoder()?;
                 let mut encoder = XzEncoder::new_stream(Vec::new(), stream);
                 let groups = feed(self, &mut encoder, |encoder| encoder.get_ref().len())?;
-                Ok(Image::new(encoder.finish()?, groups))
+                Ok(Image { bytes: encoder.finish()?, groups })
             }
             Compression::Zstd => {
                 let mut encoder = zstd::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
                 encoder.include_checksum(true)?;
                 encoder.multithread(threads.max(1))?;
                 let groups = feed(self, &mut encoder, |encoder| encoder.get_ref().len())?;
-                Ok(Image::new(encoder.finish()?, groups))
+                Ok(Image { bytes: encoder.finish()?, groups })
             }
         }
     }
@@ -121,12 +121,6 @@ fn feed<W: Write>(
 }
 
 impl Image {
-    /// A boot loader may place one image behind another: the length must be a multiple of four, and the kernel skips zeroes.
-    fn new(mut bytes: Vec<u8>, groups: Vec<GroupSize>) -> Self {
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        Self { bytes, groups }
-    }
-
     fn within(self, budget: u64) -> Result<Self, Error> {
         let bytes = self.bytes.len() as u64;
         if bytes > budget {

@@ -18,11 +18,8 @@ pub struct Found {
 /// Reads the `KEY=value` lines of one device. Values are escaped with backslashes by blkid.
 #[must_use]
 pub fn parse(text: &str) -> Found {
-    let mut values: BTreeMap<&str, String> = text
-        .lines()
-        .filter_map(|line| line.split_once('='))
-        .map(|(key, value)| (key, unescape(value)))
-        .collect();
+    let mut values: BTreeMap<&str, String> =
+        text.lines().filter_map(|line| line.split_once('=')).map(|(key, value)| (key, unescape(value))).collect();
     Found {
         kind: values.remove("TYPE"),
         table: values.remove("PTTYPE"),

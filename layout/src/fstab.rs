@@ -84,7 +84,8 @@ mod tests {
     fn fstab_lines_are_read_with_spaces_and_without_options() {
         let text = "# comment\n\nUUID=1234 / ext4 errors=remount-ro 0 1\n/dev/sda3\t/srv/my\\040data xfs\n  LABEL=x none swap sw 0 0\nbroken line\n";
         let entries = parse(text);
-        let paths: Vec<(&str, &str)> = entries.iter().map(|entry| (entry.path.as_str(), entry.options.as_str())).collect();
+        let paths: Vec<(&str, &str)> =
+            entries.iter().map(|entry| (entry.path.as_str(), entry.options.as_str())).collect();
         assert_eq!(paths, [("/", "errors=remount-ro"), ("/srv/my data", "defaults"), ("none", "sw")]);
         let kernel: Vec<bool> = entries.iter().map(FstabEntry::names_kernel_device).collect();
         assert_eq!(kernel, [false, true, false]);

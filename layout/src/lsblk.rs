@@ -11,7 +11,8 @@ use serde::{Deserialize, Deserializer};
 use crate::units::Bytes;
 
 /// The columns that [`parse`] reads, for `lsblk --output`. NAME makes lsblk print a tree.
-pub const COLUMNS: &str = "NAME,KNAME,PATH,MAJ:MIN,TYPE,SIZE,MODEL,SERIAL,WWN,TRAN,LOG-SEC,PHY-SEC,RM,ROTA,PTTYPE,FSTYPE";
+pub const COLUMNS: &str =
+    "NAME,KNAME,PATH,MAJ:MIN,TYPE,SIZE,MODEL,SERIAL,WWN,TRAN,LOG-SEC,PHY-SEC,RM,ROTA,PTTYPE,FSTYPE";
 /// The columns that every lsblk with JSON output has.
 pub const COLUMNS_AT_LEAST: &str = "NAME,KNAME,MAJ:MIN,TYPE,SIZE,RM";
 

@@ -179,7 +179,9 @@ pub enum MatchError {
         candidates: String,
     },
     /// No disk can take the place.
-    #[error("no disk here can take the place of {recorded}; present: {present}. Attach one, or name one by its serial number")]
+    #[error(
+        "no disk here can take the place of {recorded}; present: {present}. Attach one, or name one by its serial number"
+    )]
     NoCandidate {
         /// The recorded disk.
         recorded: String,
@@ -258,9 +260,8 @@ impl<'a> Matching<'a> {
             match &choice.recorded {
                 None => self.pool.push(disk),
                 Some(name) => {
-                    let fits = |wanted: &Recorded| {
-                        wanted.disk.serial.as_deref() == Some(name) || wanted.node.id.0 == *name
-                    };
+                    let fits =
+                        |wanted: &Recorded| wanted.disk.serial.as_deref() == Some(name) || wanted.node.id.0 == *name;
                     let place = self.recorded.iter().position(fits);
                     let place = place.ok_or_else(|| MatchError::NoSuchRecorded(name.clone()))?;
                     self.give(place, disk, Why::Named);
@@ -308,10 +309,7 @@ impl<'a> Matching<'a> {
                 [] => place += 1,
                 [disk] if rivals == 1 => self.give(place, disk, why),
                 several => {
-                    return Err(MatchError::Doubled {
-                        handle: name.to_owned(),
-                        disks: list(several.iter().copied()),
-                    });
+                    return Err(MatchError::Doubled { handle: name.to_owned(), disks: list(several.iter().copied()) });
                 }
             }
         }
@@ -357,7 +355,8 @@ impl<'a> Matching<'a> {
         }
         let place = |found: &Match| wanted.iter().position(|id| *id == found.recorded);
         self.found.sort_by_key(place);
-        if let Some(twice) = self.found.iter().find(|one| self.found.iter().filter(|x| x.path == one.path).count() > 1) {
+        if let Some(twice) = self.found.iter().find(|one| self.found.iter().filter(|x| x.path == one.path).count() > 1)
+        {
             return Err(MatchError::Doubled { handle: twice.path.clone(), disks: "two recorded disks".to_owned() });
         }
         Ok(self.found)

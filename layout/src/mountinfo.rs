@@ -83,7 +83,8 @@ pub fn visible(entries: &[MountEntry]) -> Vec<&MountEntry> {
         children.entry(entry.parent).or_default().push(entry);
     }
     let ids: BTreeSet<u64> = entries.iter().map(|entry| entry.id).collect();
-    let root = entries.iter().find(|entry| entry.path == "/" && (entry.parent == entry.id || !ids.contains(&entry.parent)));
+    let root =
+        entries.iter().find(|entry| entry.path == "/" && (entry.parent == entry.id || !ids.contains(&entry.parent)));
     let Some(root) = root else { return Vec::new() };
     entries.iter().filter(|entry| reached(root, &children, &entry.path, entries.len()) == entry.id).collect()
 }
@@ -114,7 +115,9 @@ pub fn unescape(field: &[u8]) -> Vec<u8> {
     while at < field.len() {
         let octal = field.get(at + 1..at + 4).filter(|_| field[at] == b'\\');
         let value = octal.and_then(|digits| {
-            digits.iter().try_fold(0u32, |value, digit| matches!(digit, b'0'..=b'7').then(|| value * 8 + u32::from(digit - b'0')))
+            digits.iter().try_fold(0u32, |value, digit| {
+                matches!(digit, b'0'..=b'7').then(|| value * 8 + u32::from(digit - b'0'))
+            })
         });
         match value.and_then(|value| u8::try_from(value).ok()) {
             Some(value) => {

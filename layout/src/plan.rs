@@ -3,6 +3,7 @@
 //! Steps come in two lists. [`Plan::before`] is done before the trees are restored; [`Plan::after`] holds what could make a
 //! half-restored disk boot (the EFI system partition), and is done when the rest is in place.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -32,7 +33,9 @@ impl Device {
     pub fn path(&self) -> String {
         match self.partition {
             None => self.disk.clone(),
-            Some(number) if self.disk.ends_with(|last: char| last.is_ascii_digit()) => format!("{}p{number}", self.disk),
+            Some(number) if self.disk.ends_with(|last: char| last.is_ascii_digit()) => {
+                format!("{}p{number}", self.disk)
+            }
             Some(number) => format!("{}{number}", self.disk),
         }
     }
@@ -176,12 +179,18 @@ pub enum PlanError {
     },
 }
 
-/// Plans the restore of `layout` onto the `present` disks.
+/// Plans the restore of `layout` onto the `present` disks. `restores` says which recorded nodes come back; only disks
+/// that hold one of them are written to.
 ///
 /// # Errors
 /// [`PlanError`] when there is no root, disks cannot be matched, or sizes do not fit.
-pub fn plan(layout: &Layout, present: &[Present], choices: &[Choice]) -> Result<Plan, PlanError> {
-    let wanted = wanted_disks(layout);
+pub fn plan(
+    layout: &Layout,
+    restores: &dyn Fn(&NodeId) -> bool,
+    present: &[Present],
+    choices: &[Choice],
+) -> Result<Plan, PlanError> {
+    let wanted = wanted_disks(layout, restores);
     let root = layout.mount_at("/").map(|mount| layout.disks_below(&mount.node)).unwrap_or_default();
     if !wanted.iter().any(|id| root.contains(id)) {
         return Err(PlanError::NoRoot);
@@ -191,14 +200,14 @@ pub fn plan(layout: &Layout, present: &[Present], choices: &[Choice]) -> Result<
         before: Vec::new(),
         after: Vec::new(),
         untouched: Vec::new(),
-        notes: notes(layout, &wanted),
+        notes: notes(layout, restores, &wanted),
     };
     for found in match_disks(layout, &wanted, present, choices)? {
         plan.disks.push(plan_disk(layout, &found, present)?);
     }
     let taken = |disk: &&Present| !plan.disks.iter().any(|one| one.target.path == disk.path);
     plan.untouched = present.iter().filter(taken).cloned().collect();
-    plan.fill_steps(layout);
+    plan.fill_steps(layout, restores);
     Ok(plan)
 }
 
@@ -225,39 +234,32 @@ impl Kind {
     }
 }
 
-/// Recorded disks that are made again: those that carry a mounted filesystem, or nothing but swap.
-fn wanted_disks(layout: &Layout) -> Vec<NodeId> {
-    let mounted = |id: &NodeId| layout.mounts.iter().any(|mount| layout.disks_below(&mount.node).contains(id));
-    let swap_only = |id: &NodeId| {
-        let mut parts = layout.children(id).peekable();
-        parts.peek().is_some()
-            && parts.all(|part| {
-                let mut inside = layout.children(&part.id).peekable();
-                inside.peek().is_some() && inside.all(|node| matches!(node.kind, Kind::Swap(_)))
-            })
-    };
-    let ids = layout.disks().map(|(node, _)| &node.id);
-    ids.filter(|id| mounted(id) || swap_only(id)).cloned().collect()
+/// Recorded disks that are made again: those that hold a filesystem or swap area that comes back.
+fn wanted_disks(layout: &Layout, restores: &dyn Fn(&NodeId) -> bool) -> Vec<NodeId> {
+    let holds = |node: &&Node| node.kind.mounts() || matches!(node.kind, Kind::Swap(_));
+    let nodes = layout.nodes.iter().filter(holds).filter(|node| restores(&node.id));
+    let below: BTreeSet<&NodeId> = nodes.flat_map(|node| layout.disks_below(&node.id)).collect();
+    layout.disks().map(|(node, _)| &node.id).filter(|id| below.contains(id)).cloned().collect()
 }
 
-fn notes(layout: &Layout, wanted: &[NodeId]) -> Vec<String> {
+fn notes(layout: &Layout, restores: &dyn Fn(&NodeId) -> bool, wanted: &[NodeId]) -> Vec<String> {
     let mut notes = Vec::new();
     for (node, _) in layout.disks().filter(|(node, _)| !wanted.contains(&node.id)) {
-        notes.push(format!("{} ({}) is not made again: nothing on it was mounted", node.path, node.size));
+        notes.push(format!("{} ({}) is not made again: nothing on it was captured", node.path, node.size));
     }
     for node in &layout.nodes {
-        let here = layout.disks_below(&node.id).into_iter().all(|disk| wanted.contains(disk));
-        let mounted = layout.mounts.iter().any(|mount| mount.node == node.id);
-        match &node.kind {
+        let below = layout.disks_below(&node.id);
+        let here = !below.is_empty() && below.into_iter().all(|disk| wanted.contains(disk));
+        let text = match &node.kind {
             Kind::Opaque(opaque) if here => {
-                notes.push(format!("{} ({}) comes back as an empty partition: this version does not restore {}",
-                    node.path, node.size, opaque.what));
+                format!("comes back as an empty partition: this version does not restore {}", opaque.what)
             }
-            Kind::Ext(_) | Kind::Vfat(_) if here && !mounted => {
-                notes.push(format!("{} ({}) comes back empty: it was not mounted when it was captured", node.path, node.size));
+            Kind::Ext(_) | Kind::Vfat(_) if here && !restores(&node.id) => {
+                "comes back empty: it was not captured".to_owned()
             }
-            _ => {}
-        }
+            _ => continue,
+        };
+        notes.push(format!("{} ({}) {text}", node.path, node.size));
     }
     notes
 }
@@ -326,7 +328,7 @@ impl Plan {
         self.disks.iter().map(|disk| disk.target.disk.serial.as_deref())
     }
 
-    fn fill_steps(&mut self, layout: &Layout) {
+    fn fill_steps(&mut self, layout: &Layout, restores: &dyn Fn(&NodeId) -> bool) {
         let disks: Vec<String> = self.disks.iter().map(|disk| disk.target.path.clone()).collect();
         self.before.extend(disks.into_iter().map(|disk| Step::Save { disk }));
         let written: Vec<Step> = self.disks.iter().flat_map(|disk| [disk.clear(), disk.write()]).collect();
@@ -339,7 +341,8 @@ impl Plan {
                 for node in layout.children(&partition.node) {
                     let made = make(node, &device, disk, partition);
                     if late { &mut self.after } else { &mut self.before }.extend(made);
-                    let here = layout.mounts.iter().filter(|mount| mount.node == node.id && node.kind.mounts());
+                    let mounted = node.kind.mounts() && restores(&node.id);
+                    let here = layout.mounts.iter().filter(|mount| mounted && mount.node == node.id);
                     mounts.extend(here.map(|mount| (mount, device.clone(), late)));
                 }
             }
@@ -366,9 +369,8 @@ impl Kind {
 
 impl DiskPlan {
     fn clear(&self) -> Step {
-        let boot = |partition: &&NewPartition| {
-            [ESP, crate::gpt::BIOS_BOOT].contains(&partition.entry.type_guid.as_str())
-        };
+        let boot =
+            |partition: &&NewPartition| [ESP, crate::gpt::BIOS_BOOT].contains(&partition.entry.type_guid.as_str());
         let new = self.table.partitions.iter().map(|partition| self.table.start_of(partition));
         let mut starts: Vec<Bytes> = self.target.holds.iter().map(|held| held.start).chain(new).collect();
         starts.sort_unstable();
@@ -396,11 +398,9 @@ fn make(node: &Node, device: &Device, disk: &DiskPlan, partition: &NewPartition)
             old: partition.old_size,
             new: disk.table.size_of(partition),
         }),
-        Kind::Vfat(vfat) => Some(Step::MakeVfat {
-            device,
-            vfat: vfat.clone(),
-            logical_sector: disk.table.logical_sector,
-        }),
+        Kind::Vfat(vfat) => {
+            Some(Step::MakeVfat { device, vfat: vfat.clone(), logical_sector: disk.table.logical_sector })
+        }
         Kind::Swap(swap) => Some(Step::MakeSwap { device, swap: swap.clone() }),
         Kind::Disk(_) | Kind::Partition(_) | Kind::Opaque(_) => None,
     }

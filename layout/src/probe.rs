@@ -45,7 +45,9 @@ pub enum Content {
 
 /// What lsblk's kinds and the kernel's names say of devices that are not disks of the host. Their contents are not looked at.
 fn transient(device: &BlockDevice) -> Option<&'static str> {
-    let named = |prefix: &str| device.kname.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    let named = |prefix: &str| {
+        device.kname.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    };
     match device.kind.as_str() {
         "loop" => Some("loop"),
         "rom" => Some("rom"),
@@ -183,7 +185,10 @@ impl<'a> Assembly<'a> {
             let device = device.or_else(|| self.devices.iter().find(|device| device.path == entry.source));
             let node = device.and_then(|device| self.top.get(device.kname.as_str()).cloned());
             let key = device.map_or_else(|| entry.number.clone(), |device| device.kname.clone());
-            let described = node.as_ref().and_then(|id| self.layout.node(id)).is_some_and(|node| !matches!(node.kind, Kind::Opaque(_)));
+            let described = node
+                .as_ref()
+                .and_then(|id| self.layout.node(id))
+                .is_some_and(|node| !matches!(node.kind, Kind::Opaque(_)));
             if seen.contains(&key) || (described && entry.root != "/") {
                 continue;
             }

@@ -47,7 +47,9 @@ fn unit_serial(page: &[u8]) -> Option<String> {
     let length = usize::from(u16::from_be_bytes([*page.get(2)?, *page.get(3)?]));
     let text = page.get(4..)?;
     let text = &text[..length.min(text.len())];
-    text.iter().all(|byte| (0x20..0x7f).contains(byte) || *byte == 0).then(|| String::from_utf8_lossy(text).into_owned())
+    text.iter()
+        .all(|byte| (0x20..0x7f).contains(byte) || *byte == 0)
+        .then(|| String::from_utf8_lossy(text).into_owned())
 }
 
 #[cfg(test)]

@@ -92,7 +92,9 @@ pub enum SolveError {
         recorded: u32,
     },
     /// A filesystem that cannot live on the disk's larger sectors.
-    #[error("{what} has blocks of {block} bytes, fewer than the {sector} bytes of this disk's sectors; choose a disk with sectors of {block} bytes or less")]
+    #[error(
+        "{what} has blocks of {block} bytes, fewer than the {sector} bytes of this disk's sectors; choose a disk with sectors of {block} bytes or less"
+    )]
     BlockSize {
         /// The filesystem.
         what: String,
@@ -148,7 +150,8 @@ pub fn solve_gpt(
     check_blocks(layout, &pieces, target.logical_sector)?;
     let place = growing_place(&pieces, growing);
     let shift = shift(&pieces, place, usable_end * sector, alignment, recorded_size(layout, disk) == target.size)?;
-    let partitions = pieces.iter().enumerate().map(|(index, piece)| moved(piece, index, place, shift, sector)).collect();
+    let partitions =
+        pieces.iter().enumerate().map(|(index, piece)| moved(piece, index, place, shift, sector)).collect();
     let mut table = NewTable {
         guid: table.guid.clone(),
         logical_sector: target.logical_sector,

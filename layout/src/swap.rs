@@ -1,7 +1,7 @@
 //! Swap areas.
 
-mod make;
 pub mod header;
+mod make;
 
 use serde::{Deserialize, Serialize};
 

@@ -14,4 +14,5 @@ pub mod place;
 pub mod progress;
 pub mod rescue;
 pub mod sample;
+pub mod scenario;
 pub mod tamper;

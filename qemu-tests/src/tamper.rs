@@ -97,7 +97,7 @@ pub fn flip(stick: &Path, content: &[u8], at: usize) -> anyhow::Result<()> {
 }
 
 fn data(stick: &Path) -> anyhow::Result<Ext4> {
-    Ok(Ext4::load(Box::new(slice(stick, DATA)?)).with_context(|| format!("opening the data of {}", stick.display()))?)
+    Ext4::load(Box::new(slice(stick, DATA)?)).with_context(|| format!("opening the data of {}", stick.display()))
 }
 
 fn slice(stick: &Path, partition: u32) -> anyhow::Result<Slice> {

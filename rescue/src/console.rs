@@ -8,9 +8,9 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -40,6 +40,13 @@ pub struct Console {
     paused: Arc<AtomicBool>,
 }
 
+/// A console's file. A shell that ends hangs its terminal up, after which the file is dead and another takes its place.
+type Shared = Arc<Mutex<Arc<File>>>;
+
+fn current(shared: &Shared) -> Arc<File> {
+    Arc::clone(&shared.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
 /// The writing half: any thread may have it.
 pub struct Outlet {
     terminals: Vec<Terminal>,
@@ -47,7 +54,7 @@ pub struct Outlet {
 
 struct Terminal {
     path: PathBuf,
-    file: File,
+    file: Shared,
     lines: SyncSender<Vec<u8>>,
     waiting: Arc<AtomicUsize>,
 }
@@ -96,14 +103,14 @@ impl Console {
         self.paused.store(true, Ordering::SeqCst);
         // Readers notice within one round of their poll.
         std::thread::sleep(Duration::from_millis(250));
-        let own = termios::tcgetattr(&terminal.file).ok();
-        if let Some(mut line_mode) = own.clone() {
-            line_mode.local_modes |= LocalModes::ICANON | LocalModes::ECHO | LocalModes::ECHOE | LocalModes::ISIG;
-            let _ = termios::tcsetattr(&terminal.file, OptionalActions::Now, &line_mode);
+        if let Ok(mut mode) = termios::tcgetattr(&*current(&terminal.file)) {
+            mode.local_modes |= LocalModes::ICANON | LocalModes::ECHO | LocalModes::ECHOE | LocalModes::ISIG;
+            let _ = termios::tcsetattr(&*current(&terminal.file), OptionalActions::Now, &mode);
         }
         let result = work(&terminal.path);
-        if let Some(own) = own {
-            let _ = termios::tcsetattr(&terminal.file, OptionalActions::Now, &own);
+        // The end of a session hangs up its terminal: the old file would only fail from now on.
+        if let Ok(file) = open(&terminal.path) {
+            *terminal.file.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(file);
         }
         self.paused.store(false, Ordering::SeqCst);
         self.forget_keys();
@@ -161,19 +168,24 @@ fn wrap(line: &str, width: usize) -> Vec<String> {
 
 impl Terminal {
     fn open(path: PathBuf, index: usize, keys: &Sender<Key>, paused: &Arc<AtomicBool>) -> io::Result<Self> {
-        // Without O_NONBLOCK a serial line may wait for its carrier.
-        let flags = (rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
-        let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(&path)?;
-        prepare(&file)?;
-        rustix::fs::fcntl_setfl(&file, rustix::fs::OFlags::empty())?;
+        let file: Shared = Arc::new(Mutex::new(Arc::new(open(&path)?)));
         let (lines, queue) = sync_channel(WAITING);
         let waiting = Arc::new(AtomicUsize::new(0));
-        let (output, done) = (file.try_clone()?, Arc::clone(&waiting));
-        std::thread::spawn(move || write_lines(output, &queue, &done));
-        let (input, keys, paused) = (file.try_clone()?, keys.clone(), Arc::clone(paused));
-        std::thread::spawn(move || read_keys(input, index, &keys, &paused));
+        let (output, done) = (Arc::clone(&file), Arc::clone(&waiting));
+        std::thread::spawn(move || write_lines(&output, &queue, &done));
+        let (input, keys, paused) = (Arc::clone(&file), keys.clone(), Arc::clone(paused));
+        std::thread::spawn(move || read_keys(&input, index, &keys, &paused));
         Ok(Self { path, file, lines, waiting })
     }
+}
+
+/// Opens a console. Without O_NONBLOCK a serial line may wait for its carrier.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = (rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
+    let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?;
+    prepare(&file)?;
+    rustix::fs::fcntl_setfl(&file, rustix::fs::OFlags::empty())?;
+    Ok(file)
 }
 
 /// Byte by byte, without echo: lines are edited here, because a secret must not appear on any console.
@@ -189,27 +201,28 @@ fn prepare(file: &File) -> io::Result<()> {
     Ok(())
 }
 
-fn write_lines(mut file: File, lines: &Receiver<Vec<u8>>, waiting: &AtomicUsize) {
+fn write_lines(file: &Shared, lines: &Receiver<Vec<u8>>, waiting: &AtomicUsize) {
     for text in lines {
         // A console that fails is no reason to stop: there are others, and the journal.
-        let _ = file.write_all(&text);
+        let _ = (&*current(file)).write_all(&text);
         waiting.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-fn read_keys(mut file: File, console: usize, keys: &Sender<Key>, paused: &AtomicBool) {
+fn read_keys(file: &Shared, console: usize, keys: &Sender<Key>, paused: &AtomicBool) {
     let round = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
     loop {
         if paused.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_millis(100));
             continue;
         }
-        let ready = poll(&mut [PollFd::from_borrowed_fd(file.as_fd(), PollFlags::IN)], Some(&round));
+        let open = current(file);
+        let ready = poll(&mut [PollFd::from_borrowed_fd(open.as_fd(), PollFlags::IN)], Some(&round));
         if !matches!(ready, Ok(1..)) || paused.load(Ordering::SeqCst) {
             continue;
         }
         let mut byte = [0];
-        match file.read(&mut byte) {
+        match (&*open).read(&mut byte) {
             Ok(1) => {
                 if keys.send(Key { console, byte: byte[0] }).is_err() {
                     return;

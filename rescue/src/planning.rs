@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use layout::Layout;
 use layout::matching::{Choice, MatchError};
 use layout::plan::{Plan, PlanError, plan, required_tools};
-use manifest::Scope;
+use manifest::{Host, Scope};
 use serde_json::json;
 
 use crate::screen::{Answer, Screen, Stage};
@@ -13,13 +13,10 @@ use crate::stop::{Code, Result, Stop};
 use crate::trust::Snapshot;
 use crate::{disks, kernel};
 
-/// The layout of a snapshot that can be restored onto bare metal.
-///
-/// # Errors
-/// When the snapshot is of a tree only.
-pub fn layout_of(snapshot: &Snapshot) -> Result<&Layout> {
+/// The machine of a snapshot that can be restored onto bare metal.
+fn host_of(snapshot: &Snapshot) -> Result<&Host> {
     match &snapshot.host {
-        Some(host) if snapshot.scope == Scope::Host => Ok(&host.layout),
+        Some(host) if snapshot.scope == Scope::Host => Ok(host),
         _ => Err(Stop::new(
             Code::Guard,
             format!("snapshot {} is of a tree of files and has no disk layout", snapshot.serial),
@@ -33,9 +30,9 @@ pub fn layout_of(snapshot: &Snapshot) -> Result<&Layout> {
 /// # Errors
 /// 30, with what does not fit.
 pub fn plan_for(stick: &Stick, snapshot: &Snapshot, choices: &[Choice]) -> Result<Plan> {
-    let layout = layout_of(snapshot)?;
-    check_tools(layout)?;
-    plan(layout, &disks::present(&stick.disk), choices).map_err(stop)
+    let host = host_of(snapshot)?;
+    check_tools(&host.layout)?;
+    plan_now(host, stick, choices).map_err(stop)
 }
 
 /// Plans, and asks for a disk where it cannot be told which one is meant. None: nobody answered.
@@ -43,11 +40,11 @@ pub fn plan_for(stick: &Stick, snapshot: &Snapshot, choices: &[Choice]) -> Resul
 /// # Errors
 /// As [`plan_for`].
 pub fn plan_asking(screen: &Screen, stick: &Stick, snapshot: &Snapshot) -> Result<Option<Plan>> {
-    let layout = layout_of(snapshot)?;
-    check_tools(layout)?;
+    let host = host_of(snapshot)?;
+    check_tools(&host.layout)?;
     let mut choices: Vec<Choice> = Vec::new();
     loop {
-        let error = match plan(layout, &disks::present(&stick.disk), &choices) {
+        let error = match plan_now(host, stick, &choices) {
             Ok(plan) => return Ok(Some(plan)),
             Err(error) => error,
         };
@@ -70,6 +67,10 @@ pub fn plan_asking(screen: &Screen, stick: &Stick, snapshot: &Snapshot) -> Resul
             Answer::Silence => return Ok(None),
         }
     }
+}
+
+fn plan_now(host: &Host, stick: &Stick, choices: &[Choice]) -> Result<Plan, PlanError> {
+    plan(&host.layout, &|node| host.coverage.restores(node), &disks::present(&stick.disk), choices)
 }
 
 fn stop(error: PlanError) -> Stop {

@@ -19,7 +19,8 @@ pub fn blank(image: &Path, size: u64) -> Result<(), VmError> {
 /// When `mkfs.vfat` or `mcopy` fails.
 pub fn fat_medium(image: &Path, files: &[(&str, &[u8])]) -> Result<(), VmError> {
     blank(image, 64 << 20)?;
-    exec::Command::new("mkfs.vfat").args(["-F", "32", "-n", "KEY"]).arg(image).run()?;
+    let mkfs = exec::find("mkfs.vfat").unwrap_or_else(|| "mkfs.vfat".into());
+    exec::Command::new(mkfs).args(["-F", "32", "-n", "KEY"]).arg(image).run()?;
     for (name, content) in files {
         // mcopy reads `-` from its standard input.
         let target = format!("::{name}");

@@ -3,6 +3,7 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use anyhow::Context as _;
 use layout::Bytes;
 use serde::Serialize;
 use vault::{EntryPath, Restore, Selection};
@@ -37,6 +38,7 @@ pub fn run(context: &Context, args: &Extract) -> anyhow::Result<Exit> {
     let opened = Opened::open(context, &args.reading)?;
     let identities = identity::read(&args.identity)?;
     let manifest = opened.choose(&args.snapshot)?;
+    std::fs::create_dir_all(&args.to).with_context(|| format!("making the folder {}", args.to.display()))?;
     let bar = Bar::new("extracting");
     let mut restore = Restore::new(&manifest.contents, &identities, args.to.clone());
     restore.select = selection(&args.paths)?;

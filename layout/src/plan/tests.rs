@@ -68,8 +68,14 @@ fn mount(node: &str, path: &str, fstype: &str) -> Mount {
 /// ESP, BIOS boot, root, home and swap on one disk; a second disk that nothing is mounted from.
 fn host() -> Layout {
     let guid = Guid::new("AAAAAAAA-2222-3333-4444-555555555555").unwrap();
-    let table =
-        GptTable { guid, first_usable: 34, last_usable: 2048 * 1024 - 34, capacity: 128, alignment: 2048, boot_code: true };
+    let table = GptTable {
+        guid,
+        first_usable: 34,
+        last_usable: 2048 * 1024 - 34,
+        capacity: 128,
+        alignment: 2048,
+        boot_code: true,
+    };
     let vfat = Vfat {
         serial: "ABCD-1234".to_owned(),
         label: String::new(),
@@ -95,6 +101,11 @@ fn host() -> Layout {
         ],
         mounts: vec![mount("root", "/", "ext4"), mount("home", "/home", "ext4"), mount("esp", "/boot/efi", "vfat")],
     }
+}
+
+/// Everything on the first disk was captured.
+fn captured(id: &NodeId) -> bool {
+    ["esp", "root", "home", "swap"].contains(&id.0.as_str())
 }
 
 fn present(path: &str, serial: &str, mib: u64) -> Present {
@@ -123,7 +134,7 @@ fn stick() -> Present {
 
 #[test]
 fn steps_come_in_an_order_that_leaves_the_disk_unbootable_to_the_end() {
-    let plan = plan(&host(), &[stick(), target()], &[]).unwrap();
+    let plan = plan(&host(), &captured, &[stick(), target()], &[]).unwrap();
     let before: Vec<String> = plan.before.iter().map(Step::to_string).collect();
     assert_eq!(
         before,
@@ -144,7 +155,7 @@ fn steps_come_in_an_order_that_leaves_the_disk_unbootable_to_the_end() {
 
 #[test]
 fn what_was_on_the_disk_and_boot_partitions_are_cleared() {
-    let plan = plan(&host(), &[target()], &[]).unwrap();
+    let plan = plan(&host(), &captured, &[target()], &[]).unwrap();
     let Step::Clear { starts, whole, .. } = &plan.before[1] else { panic!("{:?}", plan.before[1]) };
     assert_eq!(*starts, [1, 2, 102, 302, 602].map(|mib| Bytes(mib * MIB)));
     assert_eq!(*whole, [(Bytes(MIB), Bytes(MIB))]);
@@ -152,7 +163,7 @@ fn what_was_on_the_disk_and_boot_partitions_are_cleared() {
 
 #[test]
 fn the_plan_prints_what_is_destroyed_what_is_made_and_why() {
-    let text = plan(&host(), &[stick(), target()], &[]).unwrap().to_string();
+    let text = plan(&host(), &captured, &[stick(), target()], &[]).unwrap().to_string();
     assert_eq!(
         text,
         "\
@@ -169,14 +180,14 @@ Disk /dev/nvme0n1 (Model, serial NEW, 2.00 GiB)
     4      300 MiB      300 MiB  ext4 u-home at /home
     5      400 MiB ->  1.41 GiB  ext4 u-root at /
 Not touched, and set read-only: /dev/sda (Model, serial STICK, 1.00 GiB): the stick that was booted
-Note: /dev/data (4.88 GiB) is not made again: nothing on it was mounted
+Note: /dev/data (4.88 GiB) is not made again: nothing on it was captured
 "
     );
 }
 
 #[test]
 fn a_plan_survives_json() {
-    let plan = plan(&host(), &[stick(), target()], &[]).unwrap();
+    let plan = plan(&host(), &captured, &[stick(), target()], &[]).unwrap();
     let json = serde_json::to_string(&plan).unwrap();
     assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan);
 }
@@ -185,14 +196,26 @@ fn a_plan_survives_json() {
 fn a_layout_without_root_has_no_plan() {
     let mut layout = host();
     layout.mounts.remove(0);
-    assert!(matches!(plan(&layout, &[target()], &[]), Err(PlanError::NoRoot)));
+    assert!(matches!(plan(&layout, &captured, &[target()], &[]), Err(PlanError::NoRoot)));
 }
 
 #[test]
 fn a_disk_that_is_too_small_is_named_with_the_bytes_missing() {
-    let error = plan(&host(), &[present("/dev/vda", "NEW", 650)], &[]).unwrap_err().to_string();
+    let error = plan(&host(), &captured, &[present("/dev/vda", "NEW", 650)], &[]).unwrap_err().to_string();
     assert!(error.starts_with("/dev/vda (Model, serial NEW, 650 MiB) cannot take the place of /dev/old"), "{error}");
     assert!(error.contains("bytes) are missing"), "{error}");
+}
+
+#[test]
+fn what_was_not_captured_is_made_empty_not_mounted_and_named() {
+    let restores = |id: &NodeId| captured(id) && id.0 != "home";
+    let plan = plan(&host(), &restores, &[target()], &[]).unwrap();
+    assert!(
+        plan.notes.contains(&"/dev/home (300 MiB) comes back empty: it was not captured".to_owned()),
+        "{:?}",
+        plan.notes
+    );
+    assert!(!plan.before.iter().any(|step| matches!(step, Step::Mount { path, .. } if path == "/home")));
 }
 
 #[test]
@@ -200,7 +223,7 @@ fn what_does_not_come_back_is_named() {
     let mut layout = host();
     layout.nodes[7].kind = Kind::Opaque(Opaque { what: "crypto_LUKS".to_owned() });
     layout.mounts.retain(|mount| mount.path != "/home");
-    let plan = plan(&layout, &[target()], &[]).unwrap();
+    let plan = plan(&layout, &captured, &[target()], &[]).unwrap();
     assert!(plan.notes.iter().any(|note| note.contains("does not restore crypto_LUKS")), "{:?}", plan.notes);
 }
 

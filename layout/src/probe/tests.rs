@@ -36,8 +36,14 @@ fn gpt(types: &[&str]) -> Probe {
         first_lba: 2048 * (index as u64 + 1),
         sectors: 2048,
     });
-    let table =
-        GptTable { guid: guid(0), first_usable: 34, last_usable: 99999, capacity: 128, alignment: 2048, boot_code: false };
+    let table = GptTable {
+        guid: guid(0),
+        first_usable: 34,
+        last_usable: 99999,
+        capacity: 128,
+        alignment: 2048,
+        boot_code: false,
+    };
     Probe { table: Some((Table::Gpt(table), partitions.collect())), content: Content::Unknown }
 }
 
@@ -152,8 +158,12 @@ fn a_filesystem_on_a_whole_disk_and_a_dos_disk_are_kept_by_name() {
 fn loop_zram_and_empty_readers_are_not_looked_into() {
     let mut empty = device("sdc", "8:32", "disk", &[]);
     empty.size = Bytes(0);
-    let devices =
-        [device("loop3", "7:3", "loop", &[]), device("loop3p1", "259:0", "part", &["loop3"]), device("zram0", "253:0", "disk", &[]), empty];
+    let devices = [
+        device("loop3", "7:3", "loop", &[]),
+        device("loop3p1", "259:0", "part", &["loop3"]),
+        device("zram0", "253:0", "disk", &[]),
+        empty,
+    ];
     let probes = BTreeMap::from([("loop3".to_owned(), holds(Content::Other("squashfs".into())))]);
     let layout = assemble(&devices, &probes, &mountinfo::parse(b"1 0 7:3 / /snap/core ro - squashfs /dev/loop3 ro\n"));
     let kinds: Vec<String> = layout.nodes.iter().map(|node| tree(&layout, &node.id)).collect();

@@ -123,7 +123,9 @@ impl Volume {
 /// The volume label's entry: attribute 8 alone (with 0x0f it is a piece of a long name), not deleted.
 fn root_label(root: &[u8]) -> Option<[u8; 11]> {
     let entries = root.chunks_exact(32).take_while(|entry| entry[0] != 0);
-    let entry = entries.filter(|entry| entry[0] != 0xe5).find(|entry| entry[11] & 0x3f & 0x18 == 0x8 && entry[11] & 0x0f != 0x0f)?;
+    let entry = entries
+        .filter(|entry| entry[0] != 0xe5)
+        .find(|entry| entry[11] & 0x3f & 0x18 == 0x8 && entry[11] & 0x0f != 0x0f)?;
     entry.first_chunk().copied()
 }
 

@@ -176,7 +176,7 @@ impl<'a> Reader<'a> {
         self.buffer.resize(self.buffer.len().max(PIECE + 1), 0);
         let mut n = 0;
         while n <= size {
-            match rustix::io::read(fd, &mut self.buffer[n..=size])? {
+            match rustix::io::pread(fd, &mut self.buffer[n..=size], n as u64)? {
                 0 => break,
                 read => n += read,
             }

@@ -1,0 +1,70 @@
+# make demo    a workstation is captured, dies and comes back; report in target/demo/report.json
+# make test    format, lints, unit and command tests, then every scenario in virtual machines
+# make build   the two programs, static
+# make dist    the programs, templates and checksums as one archive
+#
+# Each installs what it misses (scripts/packages.txt) by apt, as root or through sudo.
+
+SHELL = /bin/sh
+TARGET = x86_64-unknown-linux-gnu
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+NAME = lifeboat-$(VERSION)-$(TARGET)
+SAMPLE = target/vm-assets/sample
+PROFILE = target/$(TARGET)/release
+
+# An administrator's tools, mkfs among them, are not on every user's path.
+export PATH := $(PATH):/usr/sbin:/sbin
+
+.PHONY: build demo test scenarios dist packages programs clean
+
+build: packages
+	cargo build --release
+
+packages:
+	@sh scripts/install.sh
+
+# The sample's disk is downloaded while the programs are compiled.
+demo: packages
+	@$(MAKE) --no-print-directory -j2 programs $(SAMPLE)/raw.env
+	@$(PROFILE)/demo
+
+programs:
+	cargo build --release -p builder -p rescue -p qemu-tests --bins
+
+$(SAMPLE)/raw.env: $(shell find scripts/sample -type f) scripts/mirror.sh
+	@sh scripts/sample/disk.sh $(SAMPLE)
+
+test: packages
+	@cargo fmt --version >/dev/null && cargo clippy --version >/dev/null || rustup component add rustfmt clippy
+	cargo fmt --all --check
+	@$(MAKE) --no-print-directory -j2 lints $(SAMPLE)/raw.env
+	@$(MAKE) --no-print-directory units
+	@$(MAKE) --no-print-directory scenarios
+
+.PHONY: lints units
+lints:
+	cargo clippy --workspace --all-targets -- -D warnings
+
+# nextest where it is installed: it shows each test's time and runs them side by side.
+units:
+	@if cargo nextest --version >/dev/null 2>&1; then \
+	    cargo nextest run --workspace --exclude qemu-tests && cargo nextest run -p qemu-tests --lib; \
+	else \
+	    cargo test --workspace --exclude qemu-tests && cargo test -p qemu-tests --lib; \
+	fi
+
+# One machine at a time: two processors do not emulate four.
+scenarios: programs $(SAMPLE)/raw.env
+	cargo test --release -p qemu-tests --tests -- --test-threads=1 --nocapture
+
+dist: build
+	rm -rf target/dist/$(NAME)
+	mkdir -p target/dist/$(NAME)
+	cp $(PROFILE)/lifeboat $(PROFILE)/lifeboat-rescue target/dist/$(NAME)/
+	cp -R templates README.md CHANGELOG.md LICENSE LICENSE-APACHE LICENSE-MIT target/dist/$(NAME)/
+	cd target/dist/$(NAME) && find . -type f ! -name SHA256SUMS -print0 | sort -z | xargs -0 sha256sum >SHA256SUMS
+	tar -C target/dist --sort=name --owner=0 --group=0 --numeric-owner -czf target/dist/$(NAME).tar.gz $(NAME)
+	cd target/dist && sha256sum $(NAME).tar.gz >$(NAME).tar.gz.sha256
+
+clean:
+	rm -rf target/demo target/vm-run target/vm-state target/vm-logs target/dist
