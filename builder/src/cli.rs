@@ -9,8 +9,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Captures this host onto a bootable USB stick with signed manifests; the stick brings a dead machine back.
 #[derive(Debug, Parser)]
 #[command(name = "lifeboat", version, propagate_version = true, max_term_width = 110)]
-#[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 done with warnings, 10 no medium or vault, 11 locked, \
-12 wrong key, 20 signature refused, 21 corrupt, 22 rolled back, 30 a guard refused, 31 approval missing, 40 no space, 41 I/O error.")]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 done with warnings, 10 no medium or vault, 11 locked, \
+12 wrong key, 20 signature refused, 21 corrupt, 22 rolled back, 30 a guard refused, 31 approval missing, 40 no space, 41 I/O error."
+)]
 pub struct Cli {
     /// Configuration file [default: /etc/lifeboat/config.toml, if it exists]
     #[arg(long, global = true, env = "LIFEBOAT_CONFIG", value_name = "FILE")]

@@ -44,8 +44,7 @@ pub struct Waiver {
     pub reason: String,
 }
 
-const KEYS: &[&str] =
-    &["version", "host_name", "vault", "stick", "compress", "stale_after_days", "exclude", "waive"];
+const KEYS: &[&str] = &["version", "host_name", "vault", "stick", "compress", "stale_after_days", "exclude", "waive"];
 const WAIVER_KEYS: &[&str] = &["what", "reason"];
 
 impl Config {
@@ -98,18 +97,12 @@ impl Config {
     }
 }
 
-fn refuse_unknown<'a>(
-    found: impl IntoIterator<Item = &'a String>,
-    known: &[&str],
-    place: &str,
-) -> Result<(), String> {
+fn refuse_unknown<'a>(found: impl IntoIterator<Item = &'a String>, known: &[&str], place: &str) -> Result<(), String> {
     for key in found {
         if known.contains(&key.as_str()) {
             continue;
         }
-        let nearest = known.iter().max_by(|a, b| {
-            strsim::jaro_winkler(a, key).total_cmp(&strsim::jaro_winkler(b, key))
-        });
+        let nearest = known.iter().max_by(|a, b| strsim::jaro_winkler(a, key).total_cmp(&strsim::jaro_winkler(b, key)));
         let hint = match nearest {
             Some(near) if strsim::jaro_winkler(near, key) > 0.7 => format!("did you mean `{near}`?"),
             _ => format!("known are {}", known.join(", ")),

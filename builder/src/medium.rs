@@ -30,7 +30,8 @@ pub fn new_folder(path: &Path) -> anyhow::Result<Arc<dyn Store>> {
     fs::create_dir_all(path).with_context(|| format!("making the folder {}", path.display()))?;
     let mut entries = fs::read_dir(path).with_context(|| format!("reading the folder {}", path.display()))?;
     if entries.next().is_some() {
-        let message = format!("{} is not empty; a new vault needs an empty folder, nothing was changed", path.display());
+        let message =
+            format!("{} is not empty; a new vault needs an empty folder, nothing was changed", path.display());
         return Err(refusal(Exit::Guard, message));
     }
     Ok(Arc::new(FolderStore::new(path)))
@@ -58,7 +59,10 @@ pub fn open(place: &Path) -> anyhow::Result<Vault> {
 }
 
 fn no_stick(place: &Path) -> anyhow::Error {
-    refusal(Exit::NoVault, format!("{} is no Lifeboat stick: it has no data partition; make one with `lifeboat create`", place.display()))
+    refusal(
+        Exit::NoVault,
+        format!("{} is no Lifeboat stick: it has no data partition; make one with `lifeboat create`", place.display()),
+    )
 }
 
 /// A stick whose data partition is mounted for writing.
@@ -79,7 +83,9 @@ impl Stick {
             None => find_known(context)?,
         };
         let kind = fs::metadata(&target)
-            .map_err(|error| refusal(Exit::NoVault, format!("{}: {error}; is the stick plugged in?", target.display())))?
+            .map_err(|error| {
+                refusal(Exit::NoVault, format!("{}: {error}; is the stick plugged in?", target.display()))
+            })?
             .file_type();
         let located = stick::locate(&target)?.ok_or_else(|| no_stick(&target))?;
         let mount = tempfile::Builder::new()
@@ -92,9 +98,12 @@ impl Stick {
             format!("noatime,nodev,nosuid,noexec,loop,offset={},sizelimit={}", located.data.start, located.data.len)
         };
         let source = if kind.is_block_device() { partition_node(&target, stick::DATA_NUMBER)? } else { target.clone() };
-        Command::new("mount").args(["-t", "ext4", "-o", &options]).arg(&source).arg(mount.path()).run().with_context(
-            || format!("mounting the data partition of the stick {}", target.display()),
-        )?;
+        Command::new("mount")
+            .args(["-t", "ext4", "-o", &options])
+            .arg(&source)
+            .arg(mount.path())
+            .run()
+            .with_context(|| format!("mounting the data partition of the stick {}", target.display()))?;
         Ok(Self { target, located, mount: Some(mount) })
     }
 

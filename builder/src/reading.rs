@@ -83,14 +83,17 @@ impl Opened {
         let serial = match choice {
             "latest" => serials.last().copied(),
             number => {
-                let wanted: u64 = number
-                    .parse()
-                    .map_err(|_| refusal(Exit::Usage, format!("the snapshot {number:?}: `latest` or a number is wanted")))?;
+                let wanted: u64 = number.parse().map_err(|_| {
+                    refusal(Exit::Usage, format!("the snapshot {number:?}: `latest` or a number is wanted"))
+                })?;
                 serials.into_iter().find(|serial| serial.0 == wanted)
             }
         };
         let serial = serial.ok_or_else(|| {
-            refusal(Exit::NoVault, format!("there is no snapshot {choice} of {} in {}", self.host, self.place.display()))
+            refusal(
+                Exit::NoVault,
+                format!("there is no snapshot {choice} of {} in {}", self.host, self.place.display()),
+            )
         })?;
         self.manifest(serial)
     }
@@ -144,7 +147,10 @@ fn check_chain(manifests: &[Verified<Manifest>]) -> anyhow::Result<()> {
         if follows && later.previous.as_ref() != Some(earlier.digest()) {
             return Err(refusal(
                 Exit::Corrupt,
-                format!("snapshot {} does not follow snapshot {}: one of the two was replaced", later.serial, earlier.serial),
+                format!(
+                    "snapshot {} does not follow snapshot {}: one of the two was replaced",
+                    later.serial, earlier.serial
+                ),
             ));
         }
     }
@@ -182,7 +188,10 @@ fn choose_host(vault: &Vault, named: Option<&str>, context: &Context) -> anyhow:
         [] => Ok(own),
         [only] => only.parse().map_err(|error| refusal(Exit::Corrupt, format!("the vault's host folder: {error}"))),
         several if several.iter().any(|name| name == own.as_str()) => Ok(own),
-        several => Err(refusal(Exit::Usage, format!("the vault holds several hosts, name one with --host: {}", several.join(", ")))),
+        several => Err(refusal(
+            Exit::Usage,
+            format!("the vault holds several hosts, name one with --host: {}", several.join(", ")),
+        )),
     }
 }
 
@@ -191,6 +200,8 @@ fn default_place(context: &Context) -> anyhow::Result<PathBuf> {
     let configured = context.config.vault.clone().or_else(|| context.config.stick.clone());
     match configured.map_or_else(known, |place| Ok(Some(place)))? {
         Some(place) => Ok(place),
-        None => Err(refusal(Exit::NoVault, "no vault is named: give --vault, or set vault or stick in the configuration")),
+        None => {
+            Err(refusal(Exit::NoVault, "no vault is named: give --vault, or set vault or stick in the configuration"))
+        }
     }
 }

@@ -78,7 +78,8 @@ pub fn record(
     exit: Exit,
 ) -> anyhow::Result<()> {
     let text = String::from_utf8_lossy(&vault.audit(host.as_str())?).into_owned();
-    let log = AuditLog::verify(&text, &[key.public()]).context("the vault's audit log; the operation itself is done")?;
+    let log =
+        AuditLog::verify(&text, &[key.public()]).context("the vault's audit log; the operation itself is done")?;
     let line = log.next(operation, detail, exit as u8, key)?;
     Ok(vault.audit_append(host.as_str(), line.trim_end())?)
 }
@@ -105,7 +106,10 @@ fn run_engine(
     serial: Serial,
 ) -> anyhow::Result<Finished> {
     if !subject.root.is_dir() {
-        return Err(refusal(Exit::Failed, format!("{} is no folder that can be read; nothing was stored", subject.root.display())));
+        return Err(refusal(
+            Exit::Failed,
+            format!("{} is no folder that can be read; nothing was stored", subject.root.display()),
+        ));
     }
     let bar = Bar::new("capturing");
     let mut backup = Backup::new(subject.root.clone(), host.as_str(), serial.0);

@@ -68,7 +68,10 @@ impl State {
         let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
             ErrorKind::NotFound => refusal(
                 Exit::Failed,
-                format!("this host has no signing key ({}); make one with `lifeboat init` or `lifeboat create`", path.display()),
+                format!(
+                    "this host has no signing key ({}); make one with `lifeboat init` or `lifeboat create`",
+                    path.display()
+                ),
             ),
             _ => anyhow::Error::new(error).context(format!("reading {}", path.display())),
         })?;
@@ -167,8 +170,7 @@ impl State {
 fn write_secret(folder: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let temporary = path.with_extension("new");
-    let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;

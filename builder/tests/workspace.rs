@@ -1,5 +1,7 @@
 //! The shape of the workspace: which crate may use which, held against `cargo metadata`.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the verdict")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 

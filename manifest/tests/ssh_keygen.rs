@@ -1,5 +1,7 @@
 //! `ssh-keygen` is the judge: what we sign it accepts, what it signs we accept, and neither accepts a change.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the verdict")]
+
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;

@@ -92,7 +92,18 @@ impl Scenario {
         let (disk, stick) = (text(disk), text(&self.captured.stick));
         let (identity, signers) = (text(&self.captured.identity), text(&self.captured.signers));
         let snapshot = snapshot.to_string();
-        let args = ["attest", &disk, "--vault", &stick, "--identity", &identity, "--signers", &signers, "--snapshot", &snapshot];
+        let args = [
+            "attest",
+            &disk,
+            "--vault",
+            &stick,
+            "--identity",
+            &identity,
+            "--signers",
+            &signers,
+            "--snapshot",
+            &snapshot,
+        ];
         lifeboat::done(&self.folder.join("state"), &[&args[..], &["--json"]].concat())?;
         Ok(())
     }

@@ -110,10 +110,8 @@ fn failed(screen: &Screen, stop: &Stop) -> End {
         }),
     );
     screen.flush();
-    screen.say(&format!(
-        "Enter powers off, s is a shell. Without a key: power off in {} seconds.",
-        screen.silence.as_secs()
-    ));
-    screen.wait_or_shell(screen.silence);
+    let seconds = screen.silence.as_secs();
+    let prompt = format!("Enter powers off, s is a shell. Without a key: power off in {seconds} seconds.");
+    screen.wait_or_shell(&prompt, screen.silence);
     End::PowerOff
 }

@@ -107,11 +107,11 @@ impl Paths {
     }
 }
 
-/// Whether a catalogue has a path: for what has to be known before the comparison.
+/// Which `lost+found` folders a snapshot has.
 ///
 /// # Errors
 /// As the vault says.
-pub fn catalogue_paths(vault: &Vault, snapshot: &Snapshot, key: &Identities) -> Result<impl Fn(&[u8]) -> bool + use<>> {
+pub fn lost_and_found(vault: &Vault, snapshot: &Snapshot, key: &Identities) -> Result<impl Fn(&[u8]) -> bool + use<>> {
     let mut paths = Paths::default();
     for entry in vault.catalogue(&snapshot.contents, key)? {
         let entry = entry?;
@@ -183,23 +183,4 @@ fn find_extra(folder: &Path, path: &mut Vec<u8>, paths: &Paths, extra: &mut Vec<
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_snapshot_does_not_have_is_found_and_not_descended_into() {
-        let root = std::env::temp_dir().join(format!("lifeboat-extra-{}", std::process::id()));
-        fs::create_dir_all(root.join("kept/deep")).unwrap();
-        fs::create_dir_all(root.join("new/below")).unwrap();
-        fs::write(root.join("kept/deep/odd"), b"").unwrap();
-        let mut paths = Paths::default();
-        for path in ["kept", "kept/deep"] {
-            paths.add(path.as_bytes());
-        }
-        let mut extra = Vec::new();
-        find_extra(&root, &mut Vec::new(), &paths, &mut extra);
-        fs::remove_dir_all(&root).unwrap();
-        extra.sort();
-        assert_eq!(extra, [b"kept/deep/odd".to_vec(), b"new".to_vec()]);
-    }
-}
+mod tests;

@@ -110,7 +110,7 @@ impl Report {
     ///
     /// # Errors
     /// When the restored system has no room for it.
-    pub fn into_system(&mut self, stamp: &str) -> io::Result<()> {
+    pub fn write_into_system(&mut self, stamp: &str) -> io::Result<()> {
         let reason = "the report of this restore";
         let mut folder = Path::new(TARGET).to_owned();
         let mut times = Vec::new();

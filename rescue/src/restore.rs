@@ -64,7 +64,8 @@ fn restore(
     Ok(restored)
 }
 
-/// `mke2fs` makes a `lost+found` in every filesystem; where the snapshot has none, an empty one goes.
+/// `mke2fs` makes a `lost+found` in every filesystem; where the snapshot has none, it goes. To be done first, because it
+/// changes the time of the folder that it is in.
 pub fn remove_new_lost_found(plan: &Plan, in_snapshot: impl Fn(&[u8]) -> bool) {
     for step in &plan.before {
         let Step::Mount { path, .. } = step else { continue };

@@ -1,6 +1,6 @@
 //! The stages in their order. What each does is in its own file; this one decides who is asked and what follows what.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use layout::plan::Plan;
@@ -88,8 +88,8 @@ fn by_order<'a>(
         let Some(key) = unlock::unlock(screen, &trusted.vault, &awake.stick, snapshot, false)? else { continue };
         planning::show(screen, snapshot, &plan);
         screen.stage(Stage::Consent);
-        screen.say(&format!("By order {}: begins in {} seconds. s is a shell.", order.order.id, STEP_IN.as_secs()));
-        screen.wait_or_shell(STEP_IN);
+        let prompt = format!("By order {}: begins in {} seconds. s is a shell.", order.order.id, STEP_IN.as_secs());
+        screen.wait_or_shell(&prompt, STEP_IN);
         return Ok(Some(Agreed { snapshot, key, plan, order: Some(order) }));
     }
     Ok(None)
@@ -103,7 +103,8 @@ fn by_hand<'a>(screen: &Screen, awake: &Awake, trusted: &'a Trusted) -> Result<O
         let missing = || Stop::new(Code::NoMedium, format!("there is no snapshot {serial}"), "Choose another.");
         let snapshot = trusted.snapshot(serial).ok_or_else(missing)?;
         trust::check_sealed(screen, trusted, snapshot)?;
-        if key.is_none() {
+        // A key that opens one snapshot may not open another; that must be known before anything is wiped.
+        if !key.as_ref().is_some_and(|key| trusted.vault.catalogue(&snapshot.contents, key).is_ok()) {
             key = unlock::unlock(screen, &trusted.vault, &awake.stick, snapshot, true)?;
         }
         let Some(opened) = &key else { return Ok(None) };
@@ -140,8 +141,8 @@ fn carry_out(screen: &Screen, awake: &Awake, trusted: &Trusted, agreed: &Agreed)
     seconds.push(("apply", kernel::uptime()));
 
     screen.stage(Stage::Restore);
+    restore::remove_new_lost_found(plan, prove::lost_and_found(&trusted.vault, snapshot, key)?);
     let mut restored = restore::everything(screen, &trusted.vault, snapshot, key)?;
-    restore::remove_new_lost_found(plan, prove::catalogue_paths(&trusted.vault, snapshot, key)?);
     plan.after.iter().try_for_each(|step| applier.step(step))?;
     if let Some(late) = restore::mount_points(screen, &trusted.vault, snapshot, key, plan)? {
         // The same paths were restored before, into the folder below the mount point: what counts is the second time.
@@ -202,7 +203,7 @@ fn begin_report(
 }
 
 fn finish(screen: &Screen, awake: &Awake, report: &mut Report, applier: &mut Applier, stamp: &str) -> Result<()> {
-    report.into_system(stamp).or_stop(
+    report.write_into_system(stamp).or_stop(
         Code::NoSpace,
         "writing the report into the restored system",
         "The system is restored without it.",
@@ -241,12 +242,10 @@ fn next(screen: &Screen, order: Option<&Order>, report: &Report) -> End {
         return order.then();
     }
     let wait = screen.silence.min(Duration::from_secs(60));
-    screen.say(&format!(
+    let prompt = format!(
         "Restored. Enter restarts the machine, s is a shell; without a key it restarts in {} seconds. Take the stick out now.",
         wait.as_secs()
-    ));
-    let begun = Instant::now();
-    screen.wait_or_shell(wait);
-    screen.event("waited", json!({"seconds": begun.elapsed().as_secs()}));
+    );
+    screen.wait_or_shell(&prompt, wait);
     End::Reboot
 }

@@ -135,9 +135,11 @@ impl Screen {
         }
     }
 
-    /// Waits for a single key: `s` opens a shell and waits again, Enter and the deadline end it.
-    pub fn wait_or_shell(&self, wait: Duration) {
+    /// Says `prompt` and waits for a single key: `s` opens a shell and waits again, Enter and the deadline end it. Keys typed
+    /// before the prompt do not count: nobody has read it yet.
+    pub fn wait_or_shell(&self, prompt: &str, wait: Duration) {
         self.console.forget_keys();
+        self.say(prompt);
         while let Some(key) = self.console.key(Instant::now() + wait) {
             match key.byte {
                 b's' => {

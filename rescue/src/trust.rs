@@ -1,5 +1,7 @@
 //! Trust: nothing on the stick is believed before its signature has been checked against the trust root in this initramfs.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use manifest::{BootFile, BootSlot, Digest, DocumentError, Manifest, Serial, TrustRoot, Unverified, Verified};
@@ -19,6 +21,8 @@ pub struct Trusted {
     pub vault: Vault,
     /// Its snapshots of this host, oldest first; never empty.
     pub snapshots: Vec<Snapshot>,
+    /// Snapshots whose objects have been compared with their digests in this run.
+    sealed: RefCell<BTreeSet<Serial>>,
 }
 
 impl Trusted {
@@ -123,7 +127,7 @@ fn check_vault(stick: &Stick, root: &TrustRoot) -> Result<Trusted> {
         check_place(root, &snapshot, serial, snapshots.last())?;
         snapshots.push(snapshot);
     }
-    let trusted = Trusted { vault, snapshots };
+    let trusted = Trusted { vault, snapshots, sealed: RefCell::default() };
     if trusted.newest() < root.newest_serial {
         let message = format!(
             "the newest snapshot on the stick is {}, but this rescue system was written when there was {}: \
@@ -164,8 +168,12 @@ fn check_place(root: &TrustRoot, snapshot: &Snapshot, serial: u64, before: Optio
 /// # Errors
 /// 21, naming the objects.
 pub fn check_sealed(screen: &Screen, trusted: &Trusted, snapshot: &Snapshot) -> Result<()> {
+    if trusted.sealed.borrow().contains(&snapshot.serial) {
+        return Ok(());
+    }
     let faults = trusted.vault.check_sealed(&snapshot.contents, &screen.meter("checked"))?;
     if faults.is_empty() {
+        trusted.sealed.borrow_mut().insert(snapshot.serial);
         screen.say(&format!("Snapshot {}: {} segments as signed.", snapshot.serial, snapshot.contents.segments.len()));
         return Ok(());
     }

@@ -126,8 +126,8 @@ impl<R: BufRead> Lines<R> {
                 after = block.offset + self.header.block_size;
                 list.push(block);
             }
-            let digests = list.iter().map(|block| (block.offset, block.content));
-            entry.content = Some(large_content(entry.size, self.header.block_size, digests));
+            let stored = list.iter().filter(|block| block.member.is_some());
+            entry.content = Some(large_content(entry.size, stored.map(|block| (block.offset, block.content))));
         }
         self.last = Some(entry.path.clone());
         self.entries += 1;

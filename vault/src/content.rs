@@ -4,8 +4,9 @@ use crate::contents::Digest;
 
 /// Hashes the content of one file as the catalogue does, for whoever compares a restored file with its entry.
 ///
-/// A file of at most the vault's segment size: BLAKE3 of its bytes, holes read as zeroes. A larger one: BLAKE3 over the
-/// 32-byte BLAKE3 digests of its blocks in order, so that blocks can be hashed in parallel and holes cost nothing.
+/// A file of at most the vault's segment size: BLAKE3 of its bytes, holes read as zeroes. A larger one: BLAKE3 over its size
+/// (8 bytes, little-endian) and, for each block with a byte that is not zero, in order, the block's offset (8 bytes,
+/// little-endian) and the 32-byte BLAKE3 digest of the block. So blocks can be hashed in parallel, and holes cost nothing.
 #[derive(Debug)]
 pub struct ContentHasher {
     whole: blake3::Hasher,
@@ -15,18 +16,39 @@ pub struct ContentHasher {
 #[derive(Debug)]
 struct Blocks {
     size: usize,
+    /// Offset of the current block.
+    offset: u64,
     current: blake3::Hasher,
     filled: usize,
+    zero: bool,
+}
+
+impl Blocks {
+    fn close(&mut self, whole: &mut blake3::Hasher) {
+        if !self.zero {
+            whole.update(&self.offset.to_le_bytes());
+            whole.update(self.current.finalize().as_bytes());
+        }
+        self.offset += self.filled as u64;
+        self.current.reset();
+        (self.filled, self.zero) = (0, true);
+    }
 }
 
 impl ContentHasher {
     pub(crate) fn new(size: u64, segment_size: u64, block_size: u64) -> Self {
         let blocks = (size > segment_size).then(|| Blocks {
             size: usize::try_from(block_size).unwrap_or(usize::MAX),
+            offset: 0,
             current: blake3::Hasher::new(),
             filled: 0,
+            zero: true,
         });
-        ContentHasher { whole: blake3::Hasher::new(), blocks }
+        let mut whole = blake3::Hasher::new();
+        if blocks.is_some() {
+            whole.update(&size.to_le_bytes());
+        }
+        ContentHasher { whole, blocks }
     }
 
     /// Takes the next bytes of the file.
@@ -38,11 +60,10 @@ impl ContentHasher {
         while !bytes.is_empty() {
             let (now, later) = bytes.split_at(bytes.len().min(blocks.size - blocks.filled));
             blocks.current.update(now);
+            blocks.zero &= now.iter().all(|b| *b == 0);
             blocks.filled += now.len();
             if blocks.filled == blocks.size {
-                self.whole.update(blocks.current.finalize().as_bytes());
-                blocks.current.reset();
-                blocks.filled = 0;
+                blocks.close(&mut self.whole);
             }
             bytes = later;
         }
@@ -50,8 +71,8 @@ impl ContentHasher {
 
     /// The hash, to compare with [`crate::Entry::content`].
     pub fn finish(mut self) -> Digest {
-        if let Some(blocks) = self.blocks.filter(|blocks| blocks.filled > 0) {
-            self.whole.update(blocks.current.finalize().as_bytes());
+        if let Some(mut blocks) = self.blocks.filter(|blocks| blocks.filled > 0) {
+            blocks.close(&mut self.whole);
         }
         Digest(self.whole.finalize().into())
     }
@@ -87,30 +108,13 @@ impl Zeroes {
     }
 }
 
-/// The content hash of a large file from the digests of its blocks (offset, digest), in order; blocks not named are holes.
-pub(crate) fn large_content(size: u64, block_size: u64, blocks: impl IntoIterator<Item = (u64, Digest)>) -> Digest {
-    let zeroes = |len: u64| {
-        let mut hasher = blake3::Hasher::new();
-        let chunk = [0u8; 65536];
-        let mut left = len as usize;
-        while left > 0 {
-            hasher.update(&chunk[..left.min(chunk.len())]);
-            left -= left.min(chunk.len());
-        }
-        hasher.finalize()
-    };
-    let full_hole = zeroes(block_size);
+/// The content hash of a large file from offset and digest of its blocks that are not all zeroes, in order.
+pub(crate) fn large_content(size: u64, blocks: impl IntoIterator<Item = (u64, Digest)>) -> Digest {
     let mut whole = blake3::Hasher::new();
-    let mut blocks = blocks.into_iter().peekable();
-    let mut offset = 0;
-    while offset < size {
-        let len = block_size.min(size - offset);
-        match blocks.next_if(|(at, _)| *at == offset) {
-            Some((_, digest)) => whole.update(&digest.0),
-            None if len == block_size => whole.update(full_hole.as_bytes()),
-            None => whole.update(zeroes(len).as_bytes()),
-        };
-        offset += len;
+    whole.update(&size.to_le_bytes());
+    for (offset, digest) in blocks {
+        whole.update(&offset.to_le_bytes());
+        whole.update(&digest.0);
     }
     Digest(whole.finalize().into())
 }
@@ -130,7 +134,7 @@ mod tests {
             let block = &bytes[at * 4096..bytes.len().min((at + 1) * 4096)];
             (at as u64 * 4096, Digest(blake3::hash(block).into()))
         };
-        let from_blocks = large_content(bytes.len() as u64, 4096, [1, 9, 10].map(digest));
+        let from_blocks = large_content(bytes.len() as u64, [1, 9, 10].map(digest));
         assert_eq!(hasher.finish(), from_blocks);
     }
 }

@@ -174,7 +174,11 @@ impl Write for Encrypt {
 /// Reads a sealed object whole and compares it with what the manifest signs. The bytes are kept, so that what is opened
 /// later is what was hashed, whatever the medium answers the second time.
 pub(crate) fn read_checked(store: &dyn Store, name: &str, size: u64, sha256: &Digest) -> Result<Vec<u8>> {
-    let bytes = store.read(name, size)?;
+    let bytes = store.read(name, size).map_err(|error| match error {
+        // What the manifest lists must be there: its absence is damage, not a wrong question.
+        Error::NotFound { object } => Error::corrupt(object, "is missing"),
+        other => other,
+    })?;
     if bytes.len() as u64 != size {
         return Err(Error::corrupt(name, format!("{} bytes instead of {size}", bytes.len())));
     }

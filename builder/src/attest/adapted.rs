@@ -1,7 +1,7 @@
 //! What a restore changed on purpose: declared in the image itself, and accepted only where such changes belong.
 //!
-//! The rescue writes `/var/lib/lifeboat/restores/*.json`, each with `"adapted": [{"path", "reason"}]`; a path that ends with a
-//! slash stands for everything below it. The declaration lies in what is being judged, so it cannot widen what is
+//! The rescue writes `/var/lib/lifeboat/restores/*.json`, each with `"adapted": [{"path", "reason"}]`, paths escaped as in the
+//! catalogue; one that ends with a slash stands for everything below it. The declaration lies in what is being judged, so it cannot widen what is
 //! accepted: below [`ALLOWED`] and the ESPs' `EFI` folders, nowhere else.
 
 use serde::Deserialize;
@@ -50,7 +50,8 @@ impl Rules {
 
     /// Why `path` (without a leading slash) may differ; `None` where it may not.
     pub(super) fn reason(&self, path: &[u8]) -> Option<&str> {
-        let path = std::str::from_utf8(path).ok()?;
+        let path = vault::EntryPath::new(path)?.escaped();
+        let path = path.as_str();
         if within(path, REPORTS) {
             return Some(REPORT);
         }
@@ -112,7 +113,9 @@ mod tests {
 
     #[test]
     fn a_declaration_cannot_widen_what_is_allowed() {
-        let rules = rules(r#"{"adapted":[{"path":"/","reason":"x"},{"path":"/etc/shadow","reason":"x"},{"path":"/etc/","reason":"x"}]}"#);
+        let rules = rules(
+            r#"{"adapted":[{"path":"/","reason":"x"},{"path":"/etc/shadow","reason":"x"},{"path":"/etc/","reason":"x"}]}"#,
+        );
         assert_eq!(rules.reason(b"etc/shadow"), None);
         assert_eq!(rules.reason(b"root/.ssh/authorized_keys"), None);
         assert_eq!(rules.reason(b"boot/vmlinuz"), None);

@@ -6,7 +6,21 @@ use super::found::Found;
 
 /// Inode flags that are restored and compared: those an administrator can set, by `FS_*_FL` of `linux/fs.h`:
 /// s u c S i a d A D j t T C x P.
-const FLAGS: u32 = 0x1 | 0x2 | 0x4 | 0x8 | 0x10 | 0x20 | 0x40 | 0x80 | 0x4000 | 0x8000 | 0x1_0000 | 0x2_0000 | 0x80_0000 | 0x200_0000 | 0x2000_0000;
+const FLAGS: u32 = 0x1
+    | 0x2
+    | 0x4
+    | 0x8
+    | 0x10
+    | 0x20
+    | 0x40
+    | 0x80
+    | 0x4000
+    | 0x8000
+    | 0x1_0000
+    | 0x2_0000
+    | 0x80_0000
+    | 0x200_0000
+    | 0x2000_0000;
 
 /// One way in which an entry differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,13 +53,16 @@ pub(super) fn metadata(expected: &Entry, found: &Found) -> Vec<Unlike> {
     }
     check("owner", expected.uid.to_string(), found.uid.to_string());
     check("group", expected.gid.to_string(), found.gid.to_string());
-    let shown = |time: Time| if found.precise { format!("{}.{:09}", time.sec, time.nsec) } else { time.sec.to_string() };
+    let shown =
+        |time: Time| if found.precise { format!("{}.{:09}", time.sec, time.nsec) } else { time.sec.to_string() };
     check("mtime", shown(expected.mtime), shown(found.mtime));
     check("size", expected.size.to_string(), found.size.to_string());
     if expected.kind == EntryKind::Symlink {
         check("target", bytes(expected.link.as_deref()), bytes(found.link.as_deref()));
     }
-    let device = |numbers: Option<(u32, u32)>| numbers.map_or_else(|| "none".into(), |(major, minor)| format!("{major}:{minor}"));
+    let device = |numbers: Option<(u32, u32)>| {
+        numbers.map_or_else(|| "none".into(), |(major, minor)| format!("{major}:{minor}"))
+    };
     check("device number", device(expected.rdev), device(found.rdev));
     if matches!(expected.kind, EntryKind::File | EntryKind::Directory) {
         check("inode flags", format!("{:#x}", expected.flags & FLAGS), format!("{:#x}", found.flags & FLAGS));
@@ -58,7 +75,8 @@ pub(super) fn metadata(expected: &Entry, found: &Found) -> Vec<Unlike> {
 type Xattrs = [(Vec<u8>, Vec<u8>)];
 
 fn xattrs(expected: &Xattrs, found: &Xattrs) -> Vec<Unlike> {
-    let value = |list: &Xattrs, name: &[u8]| list.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    let value =
+        |list: &Xattrs, name: &[u8]| list.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
     let mut names: Vec<&[u8]> = expected.iter().chain(found).map(|(name, _)| name.as_slice()).collect();
     names.sort_unstable();
     names.dedup();

@@ -42,7 +42,12 @@ impl FatTree {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub(super) fn hash(&self, path: &str, mut hasher: ContentHasher, progress: &dyn vault::Progress) -> anyhow::Result<Digest> {
+    pub(super) fn hash(
+        &self,
+        path: &str,
+        mut hasher: ContentHasher,
+        progress: &dyn vault::Progress,
+    ) -> anyhow::Result<Digest> {
         let mut file = self.filesystem.root_dir().open_file(path)?;
         let mut buffer = vec![0; 1 << 16];
         loop {
@@ -57,7 +62,12 @@ impl FatTree {
     }
 }
 
-fn list(folder: &Dir<'_, Window>, path: &str, depth: usize, entries: &mut BTreeMap<String, FatEntry>) -> anyhow::Result<()> {
+fn list(
+    folder: &Dir<'_, Window>,
+    path: &str,
+    depth: usize,
+    entries: &mut BTreeMap<String, FatEntry>,
+) -> anyhow::Result<()> {
     anyhow::ensure!(depth < DEEPEST, "folders are nested more than {DEEPEST} deep below {path}");
     for entry in folder.iter() {
         let entry = entry?;
@@ -66,7 +76,10 @@ fn list(folder: &Dir<'_, Window>, path: &str, depth: usize, entries: &mut BTreeM
             continue;
         }
         let child = if path.is_empty() { name } else { format!("{path}/{name}") };
-        entries.insert(child.clone(), FatEntry { folder: entry.is_dir(), size: if entry.is_dir() { 0 } else { entry.len() } });
+        entries.insert(
+            child.clone(),
+            FatEntry { folder: entry.is_dir(), size: if entry.is_dir() { 0 } else { entry.len() } },
+        );
         if entry.is_dir() {
             list(&entry.to_dir(), &child, depth + 1, entries)?;
         }

@@ -78,7 +78,8 @@ impl Image {
             match found.table {
                 Table::Gpt(table) => {
                     let parts = found.partitions.into_iter().map(|entry| {
-                        let window = whole.part(entry.first_lba.saturating_mul(bytes), entry.sectors.saturating_mul(bytes));
+                        let window =
+                            whole.part(entry.first_lba.saturating_mul(bytes), entry.sectors.saturating_mul(bytes));
                         Part { entry: Some(entry), window }
                     });
                     return Ok(Self { path: path.to_owned(), table: Some(table), parts: parts.collect(), whole });

@@ -102,7 +102,12 @@ pub struct Adapted {
 }
 
 impl Difference {
-    fn new(path: impl Into<String>, what: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> Self {
+    fn new(
+        path: impl Into<String>,
+        what: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
         Self { path: path.into(), what: what.into(), expected: expected.into(), found: found.into() }
     }
 }
@@ -119,7 +124,7 @@ pub fn attest(input: &Input<'_>) -> anyhow::Result<Attestation> {
     Ok(Attestation {
         schema: SCHEMA,
         host: input.manifest.host_name.to_string(),
-        snapshot: input.manifest.serial.get(),
+        snapshot: input.manifest.serial.0,
         entries: walked.entries,
         bytes: walked.bytes,
         verdict: if differences.is_empty() { Verdict::Identical } else { Verdict::Different },

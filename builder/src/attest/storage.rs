@@ -1,9 +1,9 @@
 //! Partition tables, filesystems and swap areas of images against the layout that the manifest records.
 
+use layout::disk::Table;
 use layout::ext::Ext;
 use layout::gpt::{GptTable, Partition};
 use layout::{Guid, Kind, Layout, Node, NodeId};
-use layout::disk::Table;
 use manifest::Host;
 
 use super::image::{Image, Part};
@@ -45,8 +45,10 @@ fn disk_table(layout: &Layout, disk: &NodeId, images: &[Image], found: &mut Vec<
     let object = format!("{disk} ({path})");
     let with_guid = |image: &&Image| image.table().is_some_and(|there| there.guid == table.guid);
     let Some(image) = images.iter().find(with_guid) else {
-        let there: Vec<String> =
-            images.iter().map(|image| image.table().map_or("no table".into(), |table| table.guid.to_string())).collect();
+        let there: Vec<String> = images
+            .iter()
+            .map(|image| image.table().map_or("no table".into(), |table| table.guid.to_string()))
+            .collect();
         found.push(Difference::new(object, "disk GUID", table.guid.as_str(), there.join(", ")));
         return;
     };
@@ -107,7 +109,10 @@ fn held(node: &Node, part: &Part, found: &mut Vec<Difference>) {
     };
     match &node.kind {
         Kind::Ext(recorded) => match content::ext(&window) {
-            Ok(there) => ext_fields(recorded).into_iter().zip(ext_fields(&there)).for_each(|((what, expected), (_, has))| check(what, expected, has)),
+            Ok(there) => ext_fields(recorded)
+                .into_iter()
+                .zip(ext_fields(&there))
+                .for_each(|((what, expected), (_, has))| check(what, expected, has)),
             Err(error) => check("filesystem", recorded.fstype.clone(), format!("{error:#}")),
         },
         Kind::Vfat(recorded) => match content::vfat(&window) {

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context as _, bail};
-use layout::gpt::ESP;
 use layout::Kind;
+use layout::gpt::ESP;
 use vault::{Entry, EntryKind, EntryPath};
 
 use super::adapted::{REPORTS, Rules};
@@ -60,7 +60,15 @@ pub(super) fn compare(input: &Input<'_>, images: &[Image]) -> anyhow::Result<Wal
     read_reports(&mounted, &mut rules)?;
     let bytes = expected.values().map(|entry| entry.size).sum();
     input.progress.expect(bytes, expected.len() as u64);
-    let mut walk = Walk { input, rules, mounted: &mounted, places: HashMap::new(), result: Walked::default(), left: &expected, seen: BTreeMap::new() };
+    let mut walk = Walk {
+        input,
+        rules,
+        mounted: &mounted,
+        places: HashMap::new(),
+        result: Walked::default(),
+        left: &expected,
+        seen: BTreeMap::new(),
+    };
     walk.result.entries = expected.len() as u64;
     for (index, place) in mounted.iter().enumerate() {
         let shown = || format!("the filesystem at /{}", String::from_utf8_lossy(&place.at));

@@ -83,7 +83,11 @@ impl Write for Window {
 }
 
 impl Ext4Read for Window {
-    fn read(&mut self, start: u64, buffer: &mut [u8]) -> Result<(), Box<dyn std::error::Error + Send + Sync + 'static>> {
+    fn read(
+        &mut self,
+        start: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync + 'static>> {
         Ok(self.read_exact_at(buffer, start)?)
     }
 }

@@ -54,7 +54,9 @@ fn esp_mounts(layout: &Layout) -> Vec<String> {
     let is_esp = |mount: &&layout::Mount| {
         let node = layout.node(&mount.node).filter(|node| matches!(node.kind, Kind::Vfat(_)));
         let below = node.into_iter().flat_map(|node| &node.on).filter_map(|id| layout.node(id));
-        below.into_iter().any(|parent| matches!(&parent.kind, Kind::Partition(partition) if partition.type_guid.as_str() == ESP))
+        below
+            .into_iter()
+            .any(|parent| matches!(&parent.kind, Kind::Partition(partition) if partition.type_guid.as_str() == ESP))
     };
     layout.mounts.iter().filter(is_esp).map(|mount| mount.path.clone()).collect()
 }

@@ -42,7 +42,9 @@ fn probe(source: &Source, device: &BlockDevice, mut file: &File, gaps: &mut Vec<
     if device.kind == "disk" {
         match table::read(&mut file, device.logical_sector.unwrap_or(512)) {
             Ok(found) => {
-                gaps.extend(found.oddities.into_iter().map(|what| gap(format!("partition table of {}", device.path), what)));
+                gaps.extend(
+                    found.oddities.into_iter().map(|what| gap(format!("partition table of {}", device.path), what)),
+                );
                 if found.table != Table::None {
                     return Probe { table: Some((found.table, found.partitions)), content: Content::Unknown };
                 }

@@ -13,6 +13,7 @@ use layout::gpt::{BIOS_BOOT, ESP};
 use layout::{Kind, Layout, Node, NodeId};
 use manifest::host::{Coverage, Item, Verdict};
 
+use super::Waiver;
 use super::pattern::fits;
 
 /// Kinds of devices that are left out by default, and why.
@@ -31,13 +32,25 @@ const STICK_LABELS: [&str; 2] = ["LIFEBOAT", "LIFEBOATESP"];
 
 /// Mount points without which the system does not start.
 const SYSTEM: &[&str] = &[
-    "/", "/bin", "/boot", "/boot/efi", "/boot/firmware", "/efi", "/etc", "/lib", "/lib32", "/lib64", "/sbin", "/usr", "/var",
+    "/",
+    "/bin",
+    "/boot",
+    "/boot/efi",
+    "/boot/firmware",
+    "/efi",
+    "/etc",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/sbin",
+    "/usr",
+    "/var",
     "/var/lib",
 ];
 
 /// The word on everything in `layout`. `stick` is the device path of the stick that is written to, or of a partition of it.
 #[must_use]
-pub fn coverage(layout: &Layout, waivers: &[String], stick: Option<&str>) -> Coverage {
+pub fn coverage(layout: &Layout, waivers: &[Waiver], stick: Option<&str>) -> Coverage {
     let judge = Judge { layout, waivers, sticks: sticks(layout, stick) };
     let leaf = |node: &Node| layout.children(&node.id).next().is_none();
     let items = layout.nodes.iter().filter(|node| leaf(node) || judge.mount(node).is_some());
@@ -45,8 +58,8 @@ pub fn coverage(layout: &Layout, waivers: &[String], stick: Option<&str>) -> Cov
     if !items.iter().any(|item| item.mount.as_deref() == Some("/")) {
         items.push(no_root());
     }
-    let unused = waivers.iter().filter(|waiver| !layout.nodes.iter().any(|node| judge.named(node, waiver)));
-    Coverage { items, exclusions: Vec::new(), unused_waivers: unused.cloned().collect() }
+    let unused = waivers.iter().filter(|waiver| !layout.nodes.iter().any(|node| judge.named(node, &waiver.pattern)));
+    Coverage { items, exclusions: Vec::new(), unused_waivers: unused.map(|waiver| waiver.pattern.clone()).collect() }
 }
 
 /// Mount points that an archive descends into: those of captured filesystems, without `/`.
@@ -126,14 +139,20 @@ fn what(node: &Node) -> &str {
 
 struct Judge<'a> {
     layout: &'a Layout,
-    waivers: &'a [String],
+    waivers: &'a [Waiver],
     sticks: BTreeSet<&'a NodeId>,
 }
 
 impl<'a> Judge<'a> {
     fn item(&self, node: &Node) -> Item {
         let mount = self.mount(node).map(str::to_owned);
-        Item { node: node.id.clone(), path: node.path.clone(), what: what(node).to_owned(), mount, verdict: self.verdict(node) }
+        Item {
+            node: node.id.clone(),
+            path: node.path.clone(),
+            what: what(node).to_owned(),
+            mount,
+            verdict: self.verdict(node),
+        }
     }
 
     fn mount(&self, node: &Node) -> Option<&'a str> {
@@ -147,8 +166,10 @@ impl<'a> Judge<'a> {
         }
         match self.captured(node) {
             // A waiver says that something may be missing; it does not take out what can be captured but on the word of its owner.
-            _ if self.mount(node) != Some("/") && let Some(pattern) = self.waiver(node) => {
-                Verdict::Waived { pattern: pattern.to_owned() }
+            _ if self.mount(node) != Some("/")
+                && let Some(waiver) = self.waiver(node) =>
+            {
+                Verdict::Waived { pattern: waiver.pattern.clone(), reason: waiver.reason.clone() }
             }
             Ok(how) => Verdict::Captured { how: how.to_owned() },
             Err(reason) => Verdict::Uncovered { reason, system },
@@ -240,21 +261,22 @@ impl<'a> Judge<'a> {
             return SYSTEM.contains(&path);
         }
         // An ESP beside the root filesystem holds what the firmware starts, mounted or not.
-        let on_esp = node.on.iter().filter_map(|id| self.layout.node(id)).any(
-            |parent| matches!(&parent.kind, Kind::Partition(partition) if partition.type_guid.as_str() == ESP),
-        );
+        let on_esp =
+            node.on.iter().filter_map(|id| self.layout.node(id)).any(
+                |parent| matches!(&parent.kind, Kind::Partition(partition) if partition.type_guid.as_str() == ESP),
+            );
         let root_disks = self.layout.mount_at("/").map(|root| self.layout.disks_below(&root.node)).unwrap_or_default();
         on_esp && !self.layout.disks_below(&node.id).is_disjoint(&root_disks)
     }
 
     /// The waiver that covers a node: by its own names, or because it covers everything that the node lies on.
-    fn waiver(&self, node: &Node) -> Option<&'a str> {
-        if let Some(waiver) = self.waivers.iter().find(|waiver| self.named(node, waiver)) {
+    fn waiver(&self, node: &Node) -> Option<&'a Waiver> {
+        if let Some(waiver) = self.waivers.iter().find(|waiver| self.named(node, &waiver.pattern)) {
             return Some(waiver);
         }
-        let below: Vec<Option<&str>> =
+        let below: Vec<Option<&Waiver>> =
             node.on.iter().map(|id| self.layout.node(id).and_then(|parent| self.waiver(parent))).collect();
-        below.iter().copied().collect::<Option<Vec<&str>>>()?.first().copied()
+        below.iter().copied().collect::<Option<Vec<&Waiver>>>()?.first().copied()
     }
 
     fn named(&self, node: &Node, waiver: &str) -> bool {

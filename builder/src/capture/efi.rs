@@ -84,8 +84,7 @@ fn text(bytes: &[u8]) -> (String, &[u8]) {
 /// Sixteen bytes as EFI stores a GUID: the first three groups little-endian.
 fn guid(bytes: &[u8]) -> Option<Guid> {
     let hex = |range: &[usize]| range.iter().map(|index| format!("{:02x}", bytes[*index])).collect::<String>();
-    let groups =
-        [hex(&[3, 2, 1, 0]), hex(&[5, 4]), hex(&[7, 6]), hex(&[8, 9]), hex(&[10, 11, 12, 13, 14, 15])];
+    let groups = [hex(&[3, 2, 1, 0]), hex(&[5, 4]), hex(&[7, 6]), hex(&[8, 9]), hex(&[10, 11, 12, 13, 14, 15])];
     Guid::new(&groups.join("-")).ok()
 }
 
@@ -100,7 +99,9 @@ mod tests {
         bytes.extend([4, 1, 42, 0, 1, 0, 0, 0]);
         bytes.extend(2048u64.to_le_bytes());
         bytes.extend(131_072u64.to_le_bytes());
-        bytes.extend([0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11, 0xba, 0x4b, 0, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b, 2, 2]);
+        bytes.extend([
+            0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11, 0xba, 0x4b, 0, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b, 2, 2,
+        ]);
         let file: Vec<u8> = "\\EFI\\debian\\shimx64.efi\0".encode_utf16().flat_map(u16::to_le_bytes).collect();
         bytes.extend([4, 4]);
         bytes.extend((file.len() as u16 + 4).to_le_bytes());

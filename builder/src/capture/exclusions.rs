@@ -75,7 +75,8 @@ mod tests {
             ..Options::default()
         };
         let swap = [SwapFile { path: "/swapfile".into(), size: Bytes(1) }];
-        let fstab = fstab::parse("/swapfile none swap sw\n/swap2 none swap sw\n/dev/sda2 none swap sw\nUUID=1 none swap sw\n");
+        let fstab =
+            fstab::parse("/swapfile none swap sw\n/swap2 none swap sw\n/dev/sda2 none swap sw\nUUID=1 none swap sw\n");
         let list = of(&options, &swap, &fstab);
         let added: Vec<&str> = list[DEFAULTS.len()..].iter().map(|exclusion| exclusion.pattern.as_str()).collect();
         assert_eq!(added, ["/var/lib/lifeboat/cache", "/srv/vault", "/swapfile", "/swap2", "/home/*/Downloads"]);
@@ -84,7 +85,9 @@ mod tests {
 
     #[test]
     fn what_people_put_there_themselves_stays() {
-        for path in ["/var/tmp", "/home", "/var/log", "/lost+found", "/var/lib/apt/lists", "/root/.cache", "/mnt", "/media"] {
+        for path in
+            ["/var/tmp", "/home", "/var/log", "/lost+found", "/var/lib/apt/lists", "/root/.cache", "/mnt", "/media"]
+        {
             assert!(!DEFAULTS.iter().any(|(pattern, _)| *pattern == path), "{path}");
         }
     }

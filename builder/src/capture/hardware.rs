@@ -11,7 +11,8 @@ pub(super) fn profile(source: &Source) -> Hardware {
     let kib = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB"));
     Hardware {
         cpu: field(&cpuinfo, "model name").unwrap_or_default().to_owned(),
-        cpus: cpuinfo.lines().filter(|line| line.split(':').next().is_some_and(|key| key.trim() == "processor")).count() as u32,
+        cpus: cpuinfo.lines().filter(|line| line.split(':').next().is_some_and(|key| key.trim() == "processor")).count()
+            as u32,
         memory: Bytes(kib.and_then(|kib| kib.trim().parse::<u64>().ok()).unwrap_or(0) * 1024),
         hypervisor: hypervisor(source, &cpuinfo),
         pci: pci(source),

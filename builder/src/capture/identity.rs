@@ -78,7 +78,8 @@ mod tests {
 
     #[test]
     fn os_release_values_lose_their_quotes() {
-        let os = os_release("PRETTY_NAME=\"Debian GNU/Linux 12 \\\"bookworm\\\"\"\nID=debian\nVERSION_ID='12'\n#ID=x\n");
+        let os =
+            os_release("PRETTY_NAME=\"Debian GNU/Linux 12 \\\"bookworm\\\"\"\nID=debian\nVERSION_ID='12'\n#ID=x\n");
         assert_eq!((os.id.as_str(), os.version.as_str(), os.codename.as_str()), ("debian", "12", ""));
         assert_eq!(os.name, "Debian GNU/Linux 12 \"bookworm\"");
     }

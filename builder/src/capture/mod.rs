@@ -28,13 +28,22 @@ use manifest::host::{Exclusion, Gap, Host, SwapFile};
 
 use self::source::Source;
 
+/// Something that may be missing from the capture.
+#[derive(Clone, Debug)]
+pub struct Waiver {
+    /// What it names.
+    pub pattern: String,
+    /// Why it may be missing.
+    pub reason: String,
+}
+
 /// What to capture, and what may be missing.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The root of the host: `/` but in tests.
     pub root: PathBuf,
     /// Waivers of the configuration: see [`coverage`] for what they may name.
-    pub waivers: Vec<String>,
+    pub waivers: Vec<Waiver>,
     /// The stick that is written to, or a partition of it, by its device path.
     pub stick: Option<String>,
     /// Folders that are never archived: vaults on this host.
@@ -140,7 +149,8 @@ fn measure_mounted(source: &Source, layout: &mut Layout) {
 fn fragile_names(fstab: &[fstab::FstabEntry]) -> impl Iterator<Item = Gap> {
     fstab.iter().filter(|entry| entry.names_kernel_device()).map(|entry| Gap {
         what: format!("/etc/fstab: {} at {}", entry.spec, entry.path),
-        why: "it names a device by order of discovery, which may be another one on other hardware: name it by UUID".into(),
+        why: "it names a device by order of discovery, which may be another one on other hardware: name it by UUID"
+            .into(),
     })
 }
 

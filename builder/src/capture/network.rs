@@ -21,7 +21,11 @@ pub(super) fn state(source: &Source, gaps: &mut Vec<Gap>) -> Network {
     let names = source.names(FOLDER);
     let (nameservers, search) = resolv_conf(&source.text("/etc/resolv.conf").unwrap_or_default());
     Network {
-        interfaces: names.iter().filter(|name| *name != "lo").filter_map(|name| interface(source, name, links.get(name))).collect(),
+        interfaces: names
+            .iter()
+            .filter(|name| *name != "lo")
+            .filter_map(|name| interface(source, name, links.get(name)))
+            .collect(),
         routes: routes.into_iter().map(Hop::route).collect(),
         nameservers,
         search,
@@ -147,7 +151,10 @@ mod tests {
         assert!(addresses.contains(&"192.0.2.5/24".to_owned()) && addresses.contains(&"2001:db8::5/64".to_owned()));
         let routes: Vec<Hop> = parse(include_str!("../../fixtures/ip-route.json")).unwrap();
         let default = routes.into_iter().map(Hop::route).find(|route| route.to == "default").unwrap();
-        assert_eq!((default.via.as_deref(), default.dev.as_deref(), default.metric), (Some("192.0.2.1"), Some("br0"), Some(100)));
+        assert_eq!(
+            (default.via.as_deref(), default.dev.as_deref(), default.metric),
+            (Some("192.0.2.1"), Some("br0"), Some(100))
+        );
     }
 
     #[test]
@@ -159,7 +166,8 @@ mod tests {
 
     #[test]
     fn the_last_search_line_counts() {
-        let (servers, search) = resolv_conf("# x\nnameserver 192.0.2.1\nsearch a b\nnameserver ::1\nsearch example.org\n");
+        let (servers, search) =
+            resolv_conf("# x\nnameserver 192.0.2.1\nsearch a b\nnameserver ::1\nsearch example.org\n");
         assert_eq!((servers, search), (vec!["192.0.2.1".to_owned(), "::1".to_owned()], vec!["example.org".to_owned()]));
     }
 }

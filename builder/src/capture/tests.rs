@@ -19,7 +19,11 @@ fn options(root: &Path) -> Options {
 #[test]
 fn a_container_without_devices_and_firmware_is_described_with_its_gaps() {
     let root = tempfile::tempdir().unwrap();
-    write(root.path(), "proc/self/mountinfo", "1 0 0:9 / / rw - overlay overlay rw\n2 1 0:10 / /proc rw - proc proc rw\n");
+    write(
+        root.path(),
+        "proc/self/mountinfo",
+        "1 0 0:9 / / rw - overlay overlay rw\n2 1 0:10 / /proc rw - proc proc rw\n",
+    );
     write(root.path(), "proc/sys/kernel/hostname", "box\n");
     let captured = host(&options(root.path())).unwrap();
     assert_eq!(captured.host.identity.hostname, "box");
@@ -46,7 +50,15 @@ fn machine(root: &Path) {
     let path = |name: &str| root.join("dev").join(name).to_str().unwrap().to_owned();
     run(
         "sgdisk",
-        &["--new=1:1M:+1M", "--typecode=1:ef02", "--new=2:2M:+34M", "--typecode=2:ef00", "--new=3:40M:+40M", "--new=4:84M:0", &path("vda")],
+        &[
+            "--new=1:1M:+1M",
+            "--typecode=1:ef02",
+            "--new=2:2M:+34M",
+            "--typecode=2:ef00",
+            "--new=3:40M:+40M",
+            "--new=4:84M:0",
+            &path("vda"),
+        ],
     );
     for (name, size) in [("vda1", 1), ("vda2", 34), ("vda3", 40), ("vda4", 11)] {
         fs::File::create(path(name)).unwrap().set_len(size << 20).unwrap();
@@ -55,7 +67,13 @@ fn machine(root: &Path) {
     run("mke2fs", &["-q", "-t", "ext4", "-L", "root", "-U", "0a0b0c0d-0000-4000-8000-000000000001", &path("vda3")]);
     run("mkswap", &["-U", "0a0b0c0d-0000-4000-8000-000000000002", &path("vda4")]);
     let device = "sys/devices/pci0000:00/0000:00:03.0/virtio0/block/vda";
-    let attributes = [("dev", "254:0"), ("size", "196608"), ("serial", "QM0007"), ("queue/logical_block_size", "512"), ("removable", "0")];
+    let attributes = [
+        ("dev", "254:0"),
+        ("size", "196608"),
+        ("serial", "QM0007"),
+        ("queue/logical_block_size", "512"),
+        ("removable", "0"),
+    ];
     for (name, value) in attributes {
         write(root, &format!("{device}/{name}"), value);
     }
@@ -82,10 +100,23 @@ fn a_machine_without_lsblk_and_blkid_is_captured_from_sysfs_and_its_disk() {
         "proc/self/mountinfo",
         "1 0 254:3 / / rw,relatime - ext4 /dev/root rw,errors=remount-ro\n2 1 254:2 / /boot/efi rw - vfat /dev/vda2 rw\n",
     );
-    write(root, "proc/swaps", "Filename Type Size Used Priority\n/dev/vda4 partition 11260 0 -2\n/swap\\040file file 1020 0 -3\n");
-    write(root, "etc/fstab", "UUID=0a0b0c0d-0000-4000-8000-000000000001 / ext4 errors=remount-ro 0 1\n/dev/sda9 /old ext4 noauto 0 0\n");
+    write(
+        root,
+        "proc/swaps",
+        "Filename Type Size Used Priority\n/dev/vda4 partition 11260 0 -2\n/swap\\040file file 1020 0 -3\n",
+    );
+    write(
+        root,
+        "etc/fstab",
+        "UUID=0a0b0c0d-0000-4000-8000-000000000001 / ext4 errors=remount-ro 0 1\n/dev/sda9 /old ext4 noauto 0 0\n",
+    );
     write(root, "proc/sys/kernel/osrelease", "6.1.0-18-amd64\n");
-    for file in ["boot/vmlinuz-6.1.0-18-amd64", "boot/initrd.img-6.1.0-18-amd64", "boot/grub/i386-pc/core.img", "boot/grub/x86_64-efi/core.efi"] {
+    for file in [
+        "boot/vmlinuz-6.1.0-18-amd64",
+        "boot/initrd.img-6.1.0-18-amd64",
+        "boot/grub/i386-pc/core.img",
+        "boot/grub/x86_64-efi/core.efi",
+    ] {
         write(root, file, "x");
     }
     for file in ["debian/shimx64.efi", "debian/grubx64.efi", "debian/mmx64.efi", "BOOT/BOOTX64.EFI"] {
@@ -98,11 +129,17 @@ fn a_machine_without_lsblk_and_blkid_is_captured_from_sysfs_and_its_disk() {
     let (node, disk) = host.layout.disks().next().unwrap();
     assert_eq!((node.id.0.as_str(), disk.transport.as_deref()), ("disk:QM0007", Some("virtio")));
     let ids: Vec<&str> = host.layout.nodes.iter().map(|node| node.id.0.as_str()).collect();
-    for wanted in ["fs:1234-ABCD", "fs:0a0b0c0d-0000-4000-8000-000000000001", "swap:0a0b0c0d-0000-4000-8000-000000000002"] {
+    for wanted in
+        ["fs:1234-ABCD", "fs:0a0b0c0d-0000-4000-8000-000000000001", "swap:0a0b0c0d-0000-4000-8000-000000000002"]
+    {
         assert!(ids.contains(&wanted), "{ids:?}");
     }
     assert_eq!(host.layout.mount_at("/").unwrap().options, "rw,relatime,errors=remount-ro");
-    assert!(host.coverage.items.iter().all(|item| matches!(item.verdict, Verdict::Captured { .. })), "{:?}", host.coverage);
+    assert!(
+        host.coverage.items.iter().all(|item| matches!(item.verdict, Verdict::Captured { .. })),
+        "{:?}",
+        host.coverage
+    );
     assert!(host.coverage.exclusions.iter().any(|exclusion| exclusion.pattern == "/swap file"));
     assert_eq!(host.swap_files[0].size, Bytes(1 << 20));
     assert!(host.gaps.iter().any(|gap| gap.what.contains("/dev/sda9")), "{:?}", host.gaps);
@@ -110,7 +147,10 @@ fn a_machine_without_lsblk_and_blkid_is_captured_from_sysfs_and_its_disk() {
     let kinds: Vec<LoaderKind> = host.boot.loaders.iter().map(|loader| loader.kind).collect();
     use LoaderKind::{GrubI386Pc, GrubX8664Efi, RemovablePath, SignedShim};
     assert_eq!(kinds, [GrubI386Pc, GrubX8664Efi, GrubX8664Efi, SignedShim, RemovablePath]);
-    assert_eq!((host.boot.firmware, host.boot.modules.as_slice()), (Firmware::Bios, &["ext4".to_owned(), "virtio_blk".into()][..]));
+    assert_eq!(
+        (host.boot.firmware, host.boot.modules.as_slice()),
+        (Firmware::Bios, &["ext4".to_owned(), "virtio_blk".into()][..])
+    );
     assert_eq!(host.boot.kernel.image.as_deref(), Some("/boot/vmlinuz-6.1.0-18-amd64"));
 
     let json = serde_json::to_string(&host).unwrap();

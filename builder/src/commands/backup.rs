@@ -7,7 +7,7 @@ use manifest::host::Verdict;
 use manifest::{Host, Problem};
 use serde::Serialize;
 
-use crate::capture;
+use crate::capture::{self, Waiver};
 use crate::cli::Backup;
 use crate::commands::Context;
 use crate::exit::Exit;
@@ -82,8 +82,9 @@ pub fn subject(
 }
 
 fn this_host(context: &Context, stick: Option<&Path>, vaults: &[PathBuf]) -> anyhow::Result<Subject> {
+    let waivers = context.config.waive.iter();
     let captured = capture::host(&capture::Options {
-        waivers: context.config.waive.iter().map(|waiver| waiver.what.clone()).collect(),
+        waivers: waivers.map(|waiver| Waiver { pattern: waiver.what.clone(), reason: waiver.reason.clone() }).collect(),
         stick: stick.map(|path| path.to_string_lossy().into_owned()),
         vaults: vaults.to_vec(),
         state: context.state.folder().to_owned(),
@@ -171,7 +172,8 @@ pub fn text(manifest: &Manifest, boot_slot_refreshed: bool) -> String {
         text += &format!("NOT CAPTURED: {item}\n");
     }
     if !report.uncovered.is_empty() {
-        text += "what is not captured is lost when this host is; waive it by name in the configuration if that is meant\n";
+        text +=
+            "what is not captured is lost when this host is; waive it by name in the configuration if that is meant\n";
     }
     for problem in &report.problems {
         text += &format!("warning: {problem}\n");

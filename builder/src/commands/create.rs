@@ -92,7 +92,11 @@ fn make(
         exit = worse(exit, capture(context, args, &vault, Vec::new())?);
     }
     write(context, target, &prepared, &vault, &key, guid, staging.path())?;
-    context.state.set_stick(&KnownStick { guid: guid.clone(), target: absolute(&target.path), vault: vault.id().parse()? })?;
+    context.state.set_stick(&KnownStick {
+        guid: guid.clone(),
+        target: absolute(&target.path),
+        vault: vault.id().parse()?,
+    })?;
     if wants_backup(args) && target.is_device {
         exit = worse(exit, capture_onto(context, args, target)?);
     }
@@ -149,7 +153,7 @@ fn capture(
     boot_files: Vec<manifest::BootFile>,
 ) -> anyhow::Result<Exit> {
     let target = absolute(&args.target);
-    let subject = backup::subject(context, args.source.as_deref(), Some(&target), &[target.clone()])?;
+    let subject = backup::subject(context, args.source.as_deref(), Some(&target), std::slice::from_ref(&target))?;
     let manifest = snapshot::take(context, vault, subject, boot_files)?;
     eprint!("{}", backup::text(&manifest, false));
     Ok(snapshot::exit_of(&manifest))
@@ -179,7 +183,11 @@ fn absolute(path: &Path) -> PathBuf {
 fn preview(context: &Context, args: &Create, rescue: &Path, guid: &Guid) -> anyhow::Result<Exit> {
     let compression = stick::compression(context, args.compress);
     let prepared = stick::prepare(&args.root, rescue, compression, args.size, guid)?;
-    println!("would make a stick on {}: partition table, boot slots A and B with kernel {}, an empty vault", args.target.display(), prepared.kernel());
+    println!(
+        "would make a stick on {}: partition table, boot slots A and B with kernel {}, an empty vault",
+        args.target.display(),
+        prepared.kernel()
+    );
     println!("what is on {} now would be lost", args.target.display());
     println!("{}", prepared.sizes.trim_end());
     for note in &prepared.notes {

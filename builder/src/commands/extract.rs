@@ -43,7 +43,13 @@ pub fn run(context: &Context, args: &Extract) -> anyhow::Result<Exit> {
     let mut restore = Restore::new(&manifest.contents, &identities, args.to.clone());
     restore.select = selection(&args.paths)?;
     restore.progress = &bar;
-    let restored = opened.vault.restore(&restore)?;
+    let restored = opened.vault.restore(&restore).map_err(|error| match error {
+        // Of all that can be missing only a path that was asked for starts with a slash.
+        vault::Error::NotFound { object } if object.starts_with('/') => {
+            refusal(Exit::Failed, format!("{object} {}: there is nothing of that name", manifest.serial))
+        }
+        other => other.into(),
+    })?;
     bar.finish();
     let report = Report {
         schema: 1,
@@ -57,9 +63,6 @@ pub fn run(context: &Context, args: &Extract) -> anyhow::Result<Exit> {
             .collect(),
     };
     context.print(&report, || text(&report, &args.to))?;
-    if restored.entries == 0 {
-        return Err(refusal(Exit::Failed, format!("snapshot {} holds nothing under the given paths", report.snapshot)));
-    }
     Ok(if report.problems.is_empty() { Exit::Done } else { Exit::Warnings })
 }
 
@@ -75,8 +78,13 @@ fn selection(paths: &[std::path::PathBuf]) -> anyhow::Result<Selection> {
 }
 
 fn text(report: &Report, to: &Path) -> String {
-    let mut text =
-        format!("{} entries, {} from snapshot {} in {}\n", report.entries, Bytes(report.bytes), report.snapshot, to.display());
+    let mut text = format!(
+        "{} entries, {} from snapshot {} in {}\n",
+        report.entries,
+        Bytes(report.bytes),
+        report.snapshot,
+        to.display()
+    );
     for problem in &report.problems {
         text += &format!("not as recorded: {}: {}\n", problem.path, problem.what);
     }

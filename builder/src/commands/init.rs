@@ -38,7 +38,14 @@ pub fn run(context: &Context, args: &Init) -> anyhow::Result<Exit> {
         identity_is_new: is_new,
         vault: Vault::init(store, &InitOptions::new(recipients))?.id().to_string(),
     };
-    context.print(&report, || format!("vault      {}\nsigned by  {}\nopened by  {}", report.vault, report.fingerprint, report.recipients.join(", ")))?;
+    context.print(&report, || {
+        format!(
+            "vault      {}\nsigned by  {}\nopened by  {}",
+            report.vault,
+            report.fingerprint,
+            report.recipients.join(", ")
+        )
+    })?;
     if is_new {
         eprintln!("{}", identity::notice(&args.identity));
     }

@@ -106,7 +106,7 @@ fn coverage(coverage: &Coverage) -> String {
     for item in &coverage.items {
         let word = match &item.verdict {
             Verdict::Captured { how } => format!("captured ({how})"),
-            Verdict::Waived { pattern } => format!("waived by {pattern:?}"),
+            Verdict::Waived { pattern, reason } => format!("waived by {pattern:?}: {reason}"),
             Verdict::LeftOut { reason } => format!("left out: {reason}"),
             Verdict::Uncovered { reason, .. } => format!("NOT CAPTURED: {reason}"),
         };

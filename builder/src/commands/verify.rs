@@ -67,7 +67,8 @@ fn text(report: &Report) -> String {
     if report.faults.is_empty() {
         return format!("{count} snapshots of {} verified ({}): no fault", report.host, report.level);
     }
-    let mut text = format!("{} faults in {count} snapshots of {} ({}):\n", report.faults.len(), report.host, report.level);
+    let mut text =
+        format!("{} faults in {count} snapshots of {} ({}):\n", report.faults.len(), report.host, report.level);
     for fault in &report.faults {
         text += &format!("snapshot {}: {}: {}\n", fault.snapshot, fault.object, fault.what);
         for entry in &fault.entries {

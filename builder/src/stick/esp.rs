@@ -46,14 +46,6 @@ impl<'a> Esp<'a> {
         fatfs::format_volume(self.slice(), options).context("making the ESP's filesystem")
     }
 
-    /// The volume's serial number.
-    ///
-    /// # Errors
-    /// When there is no FAT filesystem.
-    pub fn serial(&self) -> anyhow::Result<u32> {
-        Ok(self.mounted()?.volume_id())
-    }
-
     /// Writes files, replacing those that are there, and leaves a filesystem that `fsck` has nothing to say about.
     ///
     /// # Errors
@@ -122,7 +114,8 @@ type Folder<'a, 'b> = Dir<'a, Slice<'b>>;
 
 fn put(root: &Folder, path: &str, content: &[u8]) -> std::io::Result<()> {
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let folder = folder.split('/').filter(|part| !part.is_empty()).try_fold(root.clone(), |at, part| at.create_dir(part))?;
+    let folder =
+        folder.split('/').filter(|part| !part.is_empty()).try_fold(root.clone(), |at, part| at.create_dir(part))?;
     let mut file = folder.create_file(name)?;
     file.truncate()?;
     file.write_all(content)?;

@@ -15,8 +15,25 @@ const GRUB_CFG: &str = include_str!("../../../templates/grub/grub.cfg");
 const EARLY_CFG: &str = include_str!("../../../templates/grub/early.cfg");
 /// What the menu needs. Both images carry it, so that no module is loaded from the stick.
 const MODULES: &[&str] = &[
-    "part_gpt", "part_msdos", "fat", "ext2", "normal", "configfile", "linux", "search", "search_fs_uuid", "test", "serial",
-    "terminal", "echo", "halt", "reboot", "minicmd", "gzio", "all_video", "gfxterm",
+    "part_gpt",
+    "part_msdos",
+    "fat",
+    "ext2",
+    "normal",
+    "configfile",
+    "linux",
+    "search",
+    "search_fs_uuid",
+    "test",
+    "serial",
+    "terminal",
+    "echo",
+    "halt",
+    "reboot",
+    "minicmd",
+    "gzio",
+    "all_video",
+    "gfxterm",
 ];
 /// Where boot.img holds the LBA of the core image, and the jump that must not be taken.
 const CORE_LBA: usize = 0x5c;
@@ -26,12 +43,15 @@ const DRIVE_CHECK: usize = 0x66;
 const REST_LBA: usize = 0x1f4;
 const REST_SECTORS: usize = 0x1fc;
 
+/// A file for the ESP: its path there and its content.
+pub type EspFile = (String, Vec<u8>);
+
 /// GRUB for one stick.
 pub struct Grub {
     /// Boot code and core image for BIOS, where the host has GRUB for it.
     pub bios: Option<Bios>,
     /// Files for the ESP.
-    pub files: Vec<(String, Vec<u8>)>,
+    pub files: Vec<EspFile>,
     /// What is missing, for people.
     pub warnings: Vec<String>,
 }
@@ -68,14 +88,17 @@ pub fn build(root: &Path, esp_serial: u32, bios_place: Place) -> anyhow::Result<
         Err(warning) => grub.warnings.push(warning),
     }
     if grub.warnings.len() == 2 {
-        let message = format!("this host has GRUB for no firmware, and a stick without it does not boot: {}", grub.warnings.join("; "));
+        let message = format!(
+            "{} holds GRUB for no firmware: install grub-pc-bin and grub-efi-amd64-bin; nothing was changed",
+            root.display()
+        );
         return Err(refusal(Exit::Failed, message));
     }
     Ok(grub)
 }
 
 /// The distribution's shim, signed GRUB and MokManager, under the names that firmware and shim look for.
-fn signed_chain(root: &Path) -> anyhow::Result<Option<Vec<(String, Vec<u8>)>>> {
+fn signed_chain(root: &Path) -> anyhow::Result<Option<Vec<EspFile>>> {
     let parts = [
         ("usr/lib/shim/shimx64.efi.signed", "EFI/BOOT/BOOTX64.EFI"),
         ("usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed", "EFI/BOOT/grubx64.efi"),

@@ -79,7 +79,14 @@ fn new_file(path: &Path, size: u64) -> anyhow::Result<Target> {
     let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path);
     let file = file.with_context(|| format!("making {}", path.display()))?;
     file.set_len(size).with_context(|| format!("making {}", path.display()))?;
-    Ok(Target { path: path.to_owned(), size, is_device: false, is_new: true, name: format!("{}, a new file", path.display()), file })
+    Ok(Target {
+        path: path.to_owned(),
+        size,
+        is_device: false,
+        is_new: true,
+        name: format!("{}, a new file", path.display()),
+        file,
+    })
 }
 
 fn existing_file(path: &Path, found: u64, claims: &Claims) -> anyhow::Result<Target> {
@@ -187,7 +194,10 @@ fn meant(path: &Path, sys: &Path, claims: &Claims) -> anyhow::Result<()> {
             let found = found.unwrap_or_else(|| "none: name the disk with --fixed-disk and give --serial ''".into());
             Err(refusal(
                 Exit::Approval,
-                format!("{} needs its serial number as consent (--serial); it is {found}; nothing was changed", path.display()),
+                format!(
+                    "{} needs its serial number as consent (--serial); it is {found}; nothing was changed",
+                    path.display()
+                ),
             ))
         }
     }

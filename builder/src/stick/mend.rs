@@ -138,7 +138,8 @@ impl<'a, T: Read + Write + Seek> Volume<'a, T> {
 
 /// Moves `.` and `..` to the first two places of a folder. Says whether anything had to be moved.
 fn straighten(folder: &mut [u8], below_root: bool) -> bool {
-    let is_dot = |entry: &[u8]| entry[11] != LONG_NAME && (entry[..11] == *b".          " || entry[..11] == *b"..         ");
+    let is_dot =
+        |entry: &[u8]| entry[11] != LONG_NAME && (entry[..11] == *b".          " || entry[..11] == *b"..         ");
     let dots: Vec<Vec<u8>> =
         folder.chunks_exact(ENTRY).take(4).filter(|entry| is_dot(entry)).map(<[u8]>::to_vec).collect();
     if folder[11] != LONG_NAME || dots.len() != 2 {

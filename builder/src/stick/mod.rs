@@ -26,8 +26,8 @@ use layout::Guid;
 use manifest::{BootFile, PublicKey, Serial, SlotName};
 use vault::Vault;
 
-pub use self::guard::{Claims, Target};
 use self::grub::Grub;
+pub use self::guard::{Claims, Target};
 pub use self::slot::Owner;
 use self::slot::Slots;
 use self::system::{Sources, System};
@@ -62,7 +62,8 @@ pub fn locate(path: &Path) -> anyhow::Result<Option<Located>> {
 /// # Errors
 /// When the kernel gives no random bytes.
 pub fn new_guid() -> anyhow::Result<Guid> {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/uuid").context("asking the kernel for a random UUID")?;
+    let text =
+        std::fs::read_to_string("/proc/sys/kernel/random/uuid").context("asking the kernel for a random UUID")?;
     Ok(Guid::new(text.trim())?)
 }
 
@@ -83,7 +84,13 @@ pub struct Prepared {
 ///
 /// # Errors
 /// When something is missing; the error names the package to install.
-pub fn prepare(root: &Path, rescue: &Path, compression: Compression, size: u64, guid: &Guid) -> anyhow::Result<Prepared> {
+pub fn prepare(
+    root: &Path,
+    rescue: &Path,
+    compression: Compression,
+    size: u64,
+    guid: &Guid,
+) -> anyhow::Result<Prepared> {
     let places = Places::on(size);
     // The first half of the stick's own GUID serves as the ESP's serial number: as unlikely to meet again.
     let esp_serial = u32::from_str_radix(&guid.as_str()[..8], 16).context("the stick's GUID")?;
@@ -181,7 +188,12 @@ pub struct Refresh {
 ///
 /// # Errors
 /// When the slot in use is not what this host signed, or the medium cannot be written; the slot in use stays as it is.
-pub fn refresh_if_due(context: &Context, stick: &Stick, vault: &Vault, rescue: Option<&Path>) -> anyhow::Result<Refresh> {
+pub fn refresh_if_due(
+    context: &Context,
+    stick: &Stick,
+    vault: &Vault,
+    rescue: Option<&Path>,
+) -> anyhow::Result<Refresh> {
     let key = context.state.host_key()?;
     let trusted = context.state.trusted()?;
     let file = OpenOptions::new().read(true).write(true).open(stick.target());
@@ -232,10 +244,9 @@ pub fn rescue_program(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     }
     let beside = std::env::current_exe().ok().map(|own| own.with_file_name("lifeboat-rescue"));
     let places = beside.into_iter().chain([PathBuf::from("/usr/lib/lifeboat/lifeboat-rescue")]);
-    places
-        .into_iter()
-        .find(|path| path.is_file())
-        .context("the rescue program lifeboat-rescue is neither beside lifeboat nor in /usr/lib/lifeboat: name it with --rescue")
+    places.into_iter().find(|path| path.is_file()).context(
+        "the rescue program lifeboat-rescue is neither beside lifeboat nor in /usr/lib/lifeboat: name it with --rescue",
+    )
 }
 
 /// The files that the new stick boots with, as the slot in use describes them.

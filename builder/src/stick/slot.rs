@@ -11,6 +11,7 @@ use manifest::{
 };
 
 use super::esp::Esp;
+use super::grub::EspFile;
 use super::system::{self, System};
 use super::table::Place;
 
@@ -139,7 +140,7 @@ impl<'a> Slots<'a> {
     ///
     /// # Errors
     /// When the medium cannot be written.
-    pub fn format(&self, serial: u32, grub: &[(String, Vec<u8>)]) -> anyhow::Result<()> {
+    pub fn format(&self, serial: u32, grub: &[EspFile]) -> anyhow::Result<()> {
         self.esp.format(serial)?;
         let switch = switch(SlotName::A);
         let mut files: Vec<(String, &[u8])> =

@@ -23,14 +23,58 @@ const REQUIRED: &[(&str, &str)] = &[
 ];
 /// For the boot chain, and for the person at the shell. Carried where the host has them.
 const WELCOME: &[&str] = &[
-    "efibootmgr", "fsck.fat", "blkid", "blockdev", "lsblk", "findmnt", "umount", "fdisk", "sfdisk", "bash", "dash", "sh", "ls", "cat",
-    "cp", "mv", "rm", "mkdir", "ln", "chmod", "chown", "sync", "dmesg", "less", "grep", "sed", "head", "tail", "find", "ps", "df",
-    "du", "hexdump", "sha256sum", "tar", "zstd", "vi", "nano", "ip", "lsmod", "chroot", "date", "uname",
+    "efibootmgr",
+    "fsck.fat",
+    "blkid",
+    "blockdev",
+    "lsblk",
+    "findmnt",
+    "umount",
+    "fdisk",
+    "sfdisk",
+    "bash",
+    "dash",
+    "sh",
+    "ls",
+    "cat",
+    "cp",
+    "mv",
+    "rm",
+    "mkdir",
+    "ln",
+    "chmod",
+    "chown",
+    "sync",
+    "dmesg",
+    "less",
+    "grep",
+    "sed",
+    "head",
+    "tail",
+    "find",
+    "ps",
+    "df",
+    "du",
+    "hexdump",
+    "sha256sum",
+    "tar",
+    "zstd",
+    "vi",
+    "nano",
+    "ip",
+    "lsmod",
+    "chroot",
+    "date",
+    "uname",
 ];
 const FOLDERS: &[&str] = &["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
 /// Settings that the tools read.
 const SETTINGS: &[&str] = &[
-    "/etc/mke2fs.conf", "/usr/share/terminfo/l/linux", "/lib/terminfo/l/linux", "/lib/terminfo/v/vt100", "/lib/terminfo/v/vt220",
+    "/etc/mke2fs.conf",
+    "/usr/share/terminfo/l/linux",
+    "/lib/terminfo/l/linux",
+    "/lib/terminfo/v/vt100",
+    "/lib/terminfo/v/vt220",
 ];
 const EMPTY_FOLDERS: &[&str] = &["/dev", "/proc", "/sys", "/run", "/tmp", "/mnt", "/target", "/etc", "/root", "/var"];
 
@@ -83,7 +127,12 @@ impl System {
     pub fn compress(&self, compression: Compression) -> anyhow::Result<(Vec<u8>, String)> {
         let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
         let image = self.archive.compress(compression, threads)?;
-        let table = format!("{}\ncompressed by {}; at most {} kB\n", image.to_string().trim_end(), compression.name(), BUDGET / 1000);
+        let table = format!(
+            "{}\ncompressed by {}; at most {} kB\n",
+            image.to_string().trim_end(),
+            compression.name(),
+            BUDGET / 1000
+        );
         Ok((image.bytes, table))
     }
 }
@@ -128,17 +177,15 @@ fn kernel_release(root: &Path, notes: &mut Vec<String>) -> anyhow::Result<String
         return Err(refusal(Exit::Failed, message));
     };
     if root == Path::new("/") {
-        notes.push(format!("the running kernel {running} is not in /boot with its modules; the stick carries {newest}"));
+        notes
+            .push(format!("the running kernel {running} is not in /boot with its modules; the stick carries {newest}"));
     }
     Ok(newest)
 }
 
 /// Numbers in a release compare as numbers: 6.10 is newer than 6.9.
 fn version_key(release: &str) -> Vec<(u64, String)> {
-    release
-        .split(['.', '-', '+', '_'])
-        .map(|part| (part.parse().unwrap_or(0), part.to_owned()))
-        .collect()
+    release.split(['.', '-', '+', '_']).map(|part| (part.parse().unwrap_or(0), part.to_owned())).collect()
 }
 
 fn frame(rescue: &Path) -> anyhow::Result<Tree> {
@@ -167,7 +214,9 @@ fn tools(sysroot: &Sysroot, tree: &mut Tree, notes: &mut Vec<String>) -> anyhow:
     let programs = Programs::of(sysroot)?;
     for (name, package) in REQUIRED {
         if !add(&programs, tree, name)? {
-            let message = format!("{name} is missing, and without it nothing can be restored: install {package}; nothing was changed");
+            let message = format!(
+                "{name} is missing, and without it nothing can be restored: install {package}; nothing was changed"
+            );
             return Err(refusal(Exit::Failed, message));
         }
     }
@@ -178,7 +227,10 @@ fn tools(sysroot: &Sysroot, tree: &mut Tree, notes: &mut Vec<String>) -> anyhow:
         }
     }
     if absent.contains(&"efibootmgr") {
-        notes.push("efibootmgr is not installed: the rescue can only restore boot entries through the restored system's own".into());
+        notes.push(
+            "efibootmgr is not installed: the rescue can only restore boot entries through the restored system's own"
+                .into(),
+        );
     }
     for setting in SETTINGS {
         tree.copy(sysroot, Path::new(setting), Group::Programs)?;

@@ -87,7 +87,11 @@ pub fn write(file: &File, size: u64, guid: &Guid, boot_code: Option<&[u8; 440]>)
 /// When they do not.
 pub fn check(file: &File, size: u64, guid: &Guid) -> anyhow::Result<()> {
     let disk = open(file)?;
-    anyhow::ensure!(disk.guid().to_string().eq_ignore_ascii_case(guid.as_str()), "the disk GUID reads back as {}", disk.guid());
+    anyhow::ensure!(
+        disk.guid().to_string().eq_ignore_ascii_case(guid.as_str()),
+        "the disk GUID reads back as {}",
+        disk.guid()
+    );
     let found: BTreeMap<u32, (u64, u64)> = disk
         .partitions()
         .iter()
@@ -95,8 +99,9 @@ pub fn check(file: &File, size: u64, guid: &Guid) -> anyhow::Result<()> {
         .map(|(number, partition)| (*number, (partition.first_lba, partition.last_lba)))
         .collect();
     let rows = Places::on(size).rows();
-    let wanted =
-        (1..).zip(rows).map(|(number, (_, place, _))| (number, (place.start / SECTOR, (place.start + place.len) / SECTOR - 1)));
+    let wanted = (1..)
+        .zip(rows)
+        .map(|(number, (_, place, _))| (number, (place.start / SECTOR, (place.start + place.len) / SECTOR - 1)));
     anyhow::ensure!(found == wanted.collect(), "the partitions read back as {found:?}");
     Ok(())
 }

@@ -46,6 +46,8 @@ pub enum Verdict {
     Waived {
         /// The waiver.
         pattern: String,
+        /// Why, in the words of the configuration.
+        reason: String,
     },
     /// A default rule leaves it out.
     LeftOut {

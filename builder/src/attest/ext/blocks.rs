@@ -42,7 +42,13 @@ impl Volume {
     }
 
     /// Adds an extent node's blocks. A node is below `above`, so that a tree with a circle ends.
-    fn extents(&self, node: &[u8], above: Option<u16>, wanted: u64, map: &mut BTreeMap<u64, u64>) -> anyhow::Result<()> {
+    fn extents(
+        &self,
+        node: &[u8],
+        above: Option<u16>,
+        wanted: u64,
+        map: &mut BTreeMap<u64, u64>,
+    ) -> anyhow::Result<()> {
         let u16_at = |at: usize| u16::from_le_bytes([node[at], node[at + 1]]);
         let u32_at = |at: usize| u32::from_le_bytes([node[at], node[at + 1], node[at + 2], node[at + 3]]);
         ensure!(node.len() >= 12 && u16_at(0) == EXTENT_MAGIC, "an extent node without its magic number");
@@ -80,7 +86,14 @@ impl Volume {
         Ok(())
     }
 
-    fn mapped(&self, number: u32, level: u32, wanted: u64, next: &mut u64, map: &mut BTreeMap<u64, u64>) -> anyhow::Result<()> {
+    fn mapped(
+        &self,
+        number: u32,
+        level: u32,
+        wanted: u64,
+        next: &mut u64,
+        map: &mut BTreeMap<u64, u64>,
+    ) -> anyhow::Result<()> {
         if *next >= wanted {
             return Ok(());
         }

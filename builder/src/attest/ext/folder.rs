@@ -26,7 +26,11 @@ impl Volume {
                 };
                 let name_length = usize::from(block[at + 6]);
                 let sound = length >= 8 && at + length <= block.len() && 8 + name_length <= length;
-                ensure!(sound, "folder inode {} has an entry of {length} bytes for a name of {name_length}", inode.number);
+                ensure!(
+                    sound,
+                    "folder inode {} has an entry of {length} bytes for a name of {name_length}",
+                    inode.number
+                );
                 let name = &block[at + 8..at + 8 + name_length];
                 if number != 0 && !matches!(name, b"" | b"." | b"..") {
                     names.insert(name.to_vec(), number);

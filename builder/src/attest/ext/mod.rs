@@ -112,7 +112,12 @@ impl ExtTree {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub(super) fn hash(&self, path: &[u8], mut hasher: ContentHasher, progress: &dyn vault::Progress) -> anyhow::Result<Digest> {
+    pub(super) fn hash(
+        &self,
+        path: &[u8],
+        mut hasher: ContentHasher,
+        progress: &dyn vault::Progress,
+    ) -> anyhow::Result<Digest> {
         let mut file = self.view.open(absolute(path).as_slice())?;
         let mut buffer = vec![0; CHUNK];
         loop {

@@ -88,7 +88,9 @@ impl Volume {
         let start = (u64::from(self.first_data_block) + 1) * u64::from(self.block_size);
         let mut bytes = vec![0; self.descriptor_size as usize];
         self.window.read_exact_at(&mut bytes, start + u64::from(group) * u64::from(self.descriptor_size))?;
-        let word = |at: usize| bytes.get(at..at + 4).and_then(|word| word.first_chunk().copied()).map_or(0, u32::from_le_bytes);
+        let word = |at: usize| {
+            bytes.get(at..at + 4).and_then(|word| word.first_chunk().copied()).map_or(0, u32::from_le_bytes)
+        };
         let high = if self.wide { word(0x28) } else { 0 };
         Ok(u64::from(word(0x8)) | u64::from(high) << 32)
     }

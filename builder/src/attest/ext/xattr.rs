@@ -22,7 +22,11 @@ impl Volume {
         }
         if inode.xattr_block() != 0 {
             let block = self.block(inode.xattr_block())?;
-            ensure!(block.first_chunk() == Some(&MAGIC.to_le_bytes()), "inode {} has a damaged xattr block", inode.number);
+            ensure!(
+                block.first_chunk() == Some(&MAGIC.to_le_bytes()),
+                "inode {} has a damaged xattr block",
+                inode.number
+            );
             self.entries(&block, BLOCK_HEADER, &mut found)?;
         }
         found.sort();

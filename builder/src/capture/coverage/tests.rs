@@ -37,7 +37,10 @@ impl Host {
     /// A disk with a GPT whose partitions have these types and contents.
     fn gpt(mut self, kname: &str, partitions: &[(&str, Content)]) -> Self {
         self = self.device(kname, "disk", &[]);
-        let guid = |number: usize| Guid::new(&format!("{:08x}-0000-0000-0000-{number:012x}", kname.bytes().map(u32::from).sum::<u32>())).unwrap();
+        let guid = |number: usize| {
+            Guid::new(&format!("{:08x}-0000-0000-0000-{number:012x}", kname.bytes().map(u32::from).sum::<u32>()))
+                .unwrap()
+        };
         let mut list = Vec::new();
         for (index, (type_guid, content)) in partitions.iter().enumerate() {
             let name = format!("{kname}{}", index + 1);
@@ -84,7 +87,8 @@ impl Host {
     }
 
     fn coverage(&self, waivers: &[&str]) -> Coverage {
-        let waivers: Vec<String> = waivers.iter().map(|waiver| (*waiver).to_owned()).collect();
+        let waivers: Vec<Waiver> =
+            waivers.iter().map(|pattern| Waiver { pattern: (*pattern).to_owned(), reason: "test".into() }).collect();
         coverage(&self.layout(), &waivers, None)
     }
 }
@@ -164,16 +168,21 @@ fn an_unmounted_filesystem_is_uncovered_but_not_the_system() {
 #[test]
 fn an_unmounted_esp_beside_the_root_filesystem_carries_the_system() {
     let mut host = workstation();
-    host.mounts = host.mounts.lines().filter(|line| !line.contains("/boot/efi")).map(|line| format!("{line}\n")).collect();
-    assert_eq!(uncovered(&host.coverage(&[]), "/dev/vda2"), ("its root folder is not mounted anywhere, so its files cannot be read", true));
+    host.mounts =
+        host.mounts.lines().filter(|line| !line.contains("/boot/efi")).map(|line| format!("{line}\n")).collect();
+    assert_eq!(
+        uncovered(&host.coverage(&[]), "/dev/vda2"),
+        ("its root folder is not mounted anywhere, so its files cannot be read", true)
+    );
 }
 
 #[test]
 fn waivers_name_devices_mounts_labels_uuids_serials_and_types() {
     let host = || workstation().gpt("sdb", &[(LINUX, ext("data-uuid", "media"))]).mounted("nas:/x", "/mnt/nas", "nfs4");
-    for waiver in ["/dev/sdb1", "/dev/sd*", "LABEL=media", "UUID=data-uuid", "SERIAL=S-sdb", "PARTUUID=*-000000000001"] {
+    for waiver in ["/dev/sdb1", "/dev/sd*", "LABEL=media", "UUID=data-uuid", "SERIAL=S-sdb", "PARTUUID=*-000000000001"]
+    {
         let coverage = host().coverage(&[waiver, "/mnt/*"]);
-        let expected = Verdict::Waived { pattern: waiver.to_owned() };
+        let expected = Verdict::Waived { pattern: waiver.to_owned(), reason: "test".into() };
         assert_eq!(verdict(&coverage, "/dev/sdb1"), &expected, "{waiver}");
         assert_eq!((coverage.uncovered().count(), coverage.unused_waivers.len()), (0, 0), "{waiver}");
     }
@@ -225,7 +234,8 @@ fn a_root_filesystem_on_a_whole_disk_is_uncovered_and_carries_the_system() {
 
 #[test]
 fn a_dos_partition_table_is_uncovered() {
-    let mut host = Host::default().device("sda", "disk", &[]).device("sda1", "part", &["sda"]).holds("sda1", ext("root", ""));
+    let mut host =
+        Host::default().device("sda", "disk", &[]).device("sda1", "part", &["sda"]).holds("sda1", ext("root", ""));
     host.probes.insert("sda".into(), Probe { table: Some((Table::Mbr, Vec::new())), content: Content::Unknown });
     let host = host.mounted("sda1", "/", "ext4");
     assert!(uncovered(&host.coverage(&[]), "/").0.contains("MBR"));
@@ -233,7 +243,10 @@ fn a_dos_partition_table_is_uncovered() {
 
 #[test]
 fn what_cannot_be_recognised_is_uncovered() {
-    let host = workstation().gpt("sdb", &[(LINUX, Content::Unknown)]).device("sdc", "disk", &[]).holds("sdc", Content::Unknown);
+    let host = workstation()
+        .gpt("sdb", &[(LINUX, Content::Unknown)])
+        .device("sdc", "disk", &[])
+        .holds("sdc", Content::Unknown);
     let coverage = host.coverage(&[]);
     assert!(uncovered(&coverage, "/dev/sdb1").0.contains("no tool here knows"));
     assert!(uncovered(&coverage, "/dev/sdc").0.contains("no tool here knows"));
@@ -241,7 +254,11 @@ fn what_cannot_be_recognised_is_uncovered() {
 
 #[test]
 fn empty_partitions_come_back_and_blank_disks_are_left_out() {
-    let host = workstation().gpt("sdb", &[(LINUX, Content::Blank)]).device("sdc", "disk", &[]).holds("sdc", Content::Blank).gpt("sdd", &[]);
+    let host = workstation()
+        .gpt("sdb", &[(LINUX, Content::Blank)])
+        .device("sdc", "disk", &[])
+        .holds("sdc", Content::Blank)
+        .gpt("sdd", &[]);
     let coverage = host.coverage(&[]);
     assert!(matches!(verdict(&coverage, "/dev/sdb1"), Verdict::Captured { .. }));
     assert!(matches!(verdict(&coverage, "/dev/sdc"), Verdict::LeftOut { .. }));
@@ -280,7 +297,10 @@ fn the_stick_is_known_by_its_device_before_it_has_labels() {
 
 #[test]
 fn no_rule_leaves_out_what_carries_the_system() {
-    let live = Host::default().device("loop0", "loop", &[]).mounted("overlay", "/", "overlay").mounted("loop0", "/usr", "squashfs");
+    let live = Host::default()
+        .device("loop0", "loop", &[])
+        .mounted("overlay", "/", "overlay")
+        .mounted("loop0", "/usr", "squashfs");
     let coverage = live.coverage(&[]);
     assert!(uncovered(&coverage, "/").1 && uncovered(&coverage, "/usr").1);
     let wrong = super::coverage(&workstation().layout(), &[], Some("/dev/vda"));
