@@ -84,7 +84,11 @@ pub fn record(
     Ok(vault.audit_append(host.as_str(), line.trim_end())?)
 }
 
-fn newest(
+/// The newest snapshot of `host`, its signature checked, and not older than what this host knows.
+///
+/// # Errors
+/// When it is refused (20), or the vault was rolled back (22).
+pub fn newest(
     context: &Context,
     vault: &Vault,
     host: &HostName,

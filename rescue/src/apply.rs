@@ -110,13 +110,13 @@ impl<'a> Applier<'a> {
             Step::WriteGpt { disk, table } => self.write_table(disk, table),
             Step::MakeExt { device, ext, old, new } => {
                 let path = device.path();
-                run(exec::Command::new("mke2fs").args(ext.mke2fs(&path, *old, *new)))?;
-                run(exec::Command::new("tune2fs").args(ext.tune2fs(&path, *old, *new)))
+                run("mke2fs", ext.mke2fs(&path, *old, *new))?;
+                run("tune2fs", ext.tune2fs(&path, *old, *new))
             }
             Step::MakeVfat { device, vfat, logical_sector } => {
-                run(exec::Command::new("mkfs.vfat").args(vfat.mkfs_vfat(&device.path(), *logical_sector)))
+                run("mkfs.fat", vfat.mkfs_vfat(&device.path(), *logical_sector))
             }
-            Step::MakeSwap { device, swap } => run(exec::Command::new("mkswap").args(swap.mkswap(&device.path()))),
+            Step::MakeSwap { device, swap } => run("mkswap", swap.mkswap(&device.path())),
             Step::Mount { device, path, fstype, options } => self.mount(device, path, fstype, options),
         }
     }
@@ -209,8 +209,11 @@ pub fn below_target(path: &str) -> Result<PathBuf> {
     Ok(Path::new(TARGET).join(relative))
 }
 
-fn run(command: exec::Command) -> Result<()> {
-    command.limit(MAKE_LIMIT).run().map(drop).map_err(|error| Stop::new(Code::Io, error.to_string(), AGAIN))
+fn run(tool: &str, args: Vec<String>) -> Result<()> {
+    // PID 1 starts without a PATH.
+    let program = exec::find(tool).unwrap_or_else(|| tool.into());
+    let command = exec::Command::new(program).args(args).limit(MAKE_LIMIT);
+    command.run().map(drop).map_err(|error| Stop::new(Code::Io, error.to_string(), AGAIN))
 }
 
 /// With the options that decide how entries look (of vfat); without them where this kernel lacks a character set.

@@ -178,8 +178,7 @@ fn time(out: &mut Vec<u8>, name: &str, time: Time) {
 
 fn member(out: &mut Vec<u8>, member: &Option<Member>) {
     if let Some(Member { piece, head }) = member {
-        let _ =
-            write!(out, ",\"member\":[{},{},{},{},{head}]", piece.run, piece.number, piece.offset, piece.len);
+        let _ = write!(out, ",\"member\":[{},{},{},{},{head}]", piece.run, piece.number, piece.offset, piece.len);
     }
 }
 
@@ -348,7 +347,8 @@ impl Entry {
         let kind = EntryKind::from_letter(&raw.kind).ok_or_else(|| format!("entry type {:?}", raw.kind))?;
         let mode = u32::from_str_radix(&raw.mode, 8).ok().filter(|m| *m <= 0o7777).ok_or("mode")?;
         let content = raw.blake3.map(|t| Digest::parse(&t).ok_or("blake3")).transpose()?;
-        let link = raw.link.map(|t| unescape(&t).filter(|l| !l.is_empty() && !l.contains(&0)).ok_or("link")).transpose()?;
+        let link =
+            raw.link.map(|t| unescape(&t).filter(|l| !l.is_empty() && !l.contains(&0)).ok_or("link")).transpose()?;
         let mut xattrs = Vec::new();
         for (name, value) in raw.xattrs.into_iter().flatten() {
             xattrs.push((unescape(&name).ok_or("xattr name")?, base64_decode(&value).ok_or("xattr value")?));
@@ -413,7 +413,7 @@ impl Block {
     pub(crate) fn parse_line(line: &[u8], size: u64, block_size: u64) -> Result<Block, String> {
         let raw: RawBlock<'_> = serde_json::from_slice(line).map_err(|e| e.to_string())?;
         let content = Digest::parse(&raw.blake3).ok_or("blake3")?;
-        if raw.block % block_size != 0 || raw.block >= size {
+        if !raw.block.is_multiple_of(block_size) || raw.block >= size {
             return Err(format!("block at {} of a file of {size} bytes", raw.block));
         }
         let member = member_of(raw.member)?;

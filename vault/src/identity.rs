@@ -75,7 +75,8 @@ impl Identities {
     /// Opens an identity file that age sealed by a passphrase (scrypt). A wrong passphrase is [`crate::Kind::WrongKey`].
     pub fn from_passphrase_file(bytes: &[u8], passphrase: &str) -> Result<Self> {
         let key = age::scrypt::Identity::new(SecretString::from(passphrase.to_owned()));
-        let decryptor = age::Decryptor::new(bytes).map_err(|why| not_identities(format!("it is no age file: {why}")))?;
+        let decryptor =
+            age::Decryptor::new(bytes).map_err(|why| not_identities(format!("it is no age file: {why}")))?;
         let opened = decryptor.decrypt(std::iter::once(&key as &dyn age::Identity));
         let mut opened = opened.map_err(|_| Error::WrongKey { object: "identity file".into() })?;
         let mut text = String::new();

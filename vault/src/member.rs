@@ -140,7 +140,16 @@ fn records(entry: &Entry, name: &[u8], sparse: bool, out: &mut Vec<u8>) {
         return;
     }
     for (xattr, value) in &entry.xattrs {
-        record(out, &[b"SCHILY.xattr.", &xattr_keyword(xattr)[..]].concat(), value);
+        // GNU tar takes ACLs as text and as nothing else: told to restore ACLs it removes those that came as attributes.
+        let (keyword, text) = match &xattr[..] {
+            b"system.posix_acl_access" => ("SCHILY.acl.access", acl_text(value)),
+            b"system.posix_acl_default" => ("SCHILY.acl.default", acl_text(value)),
+            _ => ("", None),
+        };
+        match text {
+            Some(text) => record(out, keyword.as_bytes(), text.as_bytes()),
+            None => record(out, &[b"SCHILY.xattr.", &xattr_keyword(xattr)[..]].concat(), value),
+        }
     }
 }
 
@@ -164,6 +173,31 @@ fn xattr_keyword(name: &[u8]) -> Vec<u8> {
         }
     }
     out
+}
+
+/// The text form of an ACL in the kernel's form (`linux/posix_acl_xattr.h`): version 2, then per entry tag, permissions, id.
+fn acl_text(value: &[u8]) -> Option<String> {
+    let entries = value.strip_prefix(&2u32.to_le_bytes())?;
+    let mut text = String::new();
+    if entries.len() % 8 != 0 {
+        return None;
+    }
+    for entry in entries.chunks_exact(8) {
+        let (tag, permissions) = (u16::from_le_bytes([entry[0], entry[1]]), entry[2]);
+        let id = u32::from_le_bytes([entry[4], entry[5], entry[6], entry[7]]);
+        let who = match tag {
+            0x01 => "user:".to_owned(),
+            0x02 => format!("user:{id}"),
+            0x04 => "group:".to_owned(),
+            0x08 => format!("group:{id}"),
+            0x10 => "mask:".to_owned(),
+            0x20 => "other:".to_owned(),
+            _ => return None,
+        };
+        let letter = |bit: u8, letter: char| if permissions & bit != 0 { letter } else { '-' };
+        text += &format!("{who}:{}{}{}\n", letter(4, 'r'), letter(2, 'w'), letter(1, 'x'));
+    }
+    Some(text)
 }
 
 /// One pax record, `length keyword=value\n`; the length counts its own digits.
@@ -200,6 +234,16 @@ mod tests {
         assert_eq!(decimal(-1, 999_999_999), "-0.000000001");
         assert_eq!(decimal(-1, 0), "-1");
         assert_eq!(decimal(5_000_000_000, 7), "5000000000.000000007");
+    }
+
+    #[test]
+    fn an_acl_is_written_as_text_and_a_malformed_one_not_at_all() {
+        let acl =
+            [2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 2, 0, 5, 0, 210, 4, 0, 0, 32, 0, 0, 0, 255, 255, 255, 255];
+        assert_eq!(acl_text(&acl).unwrap(), "user::rwx\nuser:1234:r-x\nother::---\n");
+        assert_eq!(acl_text(&acl[..20]), Some("user::rwx\nuser:1234:r-x\n".into()));
+        assert_eq!(acl_text(&acl[..19]), None);
+        assert_eq!(acl_text(b""), None);
     }
 
     #[test]

@@ -128,7 +128,8 @@ impl<'a> Sweep<'a> {
             piece.offset.checked_add(piece.len).is_some_and(|end| end <= self.contents.segments[*place].opened)
         });
         place.ok_or_else(|| {
-            let what = format!("{path} lies in segment {}.{}, which is not in the signed list", piece.run, piece.number);
+            let what =
+                format!("{path} lies in segment {}.{}, which is not in the signed list", piece.run, piece.number);
             Error::corrupt(&self.contents.catalogue.object, what)
         })
     }
@@ -185,7 +186,11 @@ impl<'a> Sweep<'a> {
                     }
                     Ok(())
                 };
-                split(entry, &mut bucket, |what| if first { plain.push(what) })?;
+                split(entry, &mut bucket, |what| {
+                    if first {
+                        plain.push(what)
+                    }
+                })?;
                 if plain.len() >= PLAIN && jobs.send(Job::Plain(std::mem::take(&mut plain))).is_err() {
                     return Ok(None);
                 }

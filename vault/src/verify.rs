@@ -111,7 +111,8 @@ fn check_object(store: &dyn Store, name: &str, size: u64, sha256: &Digest) -> Re
         }
     }
     if found != size {
-        let what = if found > size { format!("longer than {size} bytes") } else { format!("{found} bytes instead of {size}") };
+        let what =
+            if found > size { format!("longer than {size} bytes") } else { format!("{found} bytes instead of {size}") };
         return Err(Error::corrupt(name, what));
     }
     if Digest(hasher.finalize().into()) == *sha256 {

@@ -1,5 +1,7 @@
 //! Damage is found, named, and costs only what it hit; wrong keys and later versions are refused by name.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
+
 mod tree;
 
 use std::fs;
@@ -124,10 +126,10 @@ fn a_vault_of_a_later_version_or_none_is_refused_by_name() {
     let good = fs::read_to_string(&json).unwrap();
     fs::write(&json, good.replace("\"version\": 1", "\"version\": 2, \"new\": 0")).unwrap();
     let error = open(&scratch.path("vault")).unwrap_err();
-    assert_eq!((error.kind(), error.to_string()), (
-        Kind::Unsupported,
-        "vault.json: version 2 is not supported by this version".to_owned(),
-    ));
+    assert_eq!(
+        (error.kind(), error.to_string()),
+        (Kind::Unsupported, "vault.json: version 2 is not supported by this version".to_owned(),)
+    );
     fs::write(&json, good.replace("\"id\"", "\"other\": 1, \"id\"")).unwrap();
     assert_eq!(open(&scratch.path("vault")).unwrap_err().kind(), Kind::Corrupt);
 }

@@ -1,5 +1,7 @@
 //! A tree that was backed up comes back as it was, judged by a checker that shares no code with the vault.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
+
 mod tree;
 
 use std::collections::BTreeSet;
@@ -67,7 +69,7 @@ fn a_second_run_stores_only_what_changed_and_both_snapshots_restore() {
     set_xattr(&source.join("dir/.hidden"), "user.late", b"1");
     let third = run(3);
     let added = third.contents.totals.added;
-    assert!(added > 200_000 && added < 300_000, "one block, the links' file and some headers, not {added} bytes");
+    assert!(added > 16 << 10 && added < 40_000, "one block, one small file and some headers, not {added} bytes");
     for (serial, done) in [(2, &unchanged), (3, &third)] {
         let dest = scratch.folder(&format!("dest{serial}"));
         restore(&vault, &done.contents, &identities, &dest);

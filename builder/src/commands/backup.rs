@@ -59,6 +59,8 @@ fn onto_stick(context: &Context, args: &Backup) -> anyhow::Result<Exit> {
     if args.dry_run {
         return preview(&subject);
     }
+    // Before anything on the stick is written: a stick that is refused stays as it is.
+    snapshot::newest(context, &vault, &context.config.host_name()?, &context.state.host_key()?)?;
     let refresh = stick::refresh_if_due(context, &stick, &vault, args.rescue.as_deref())?;
     let manifest = snapshot::take(context, &vault, subject, refresh.boot_files)?;
     stick.close()?;

@@ -10,10 +10,11 @@ use manifest::{HostKey, Serial};
 use serde::Serialize;
 use vault::{FolderStore, InitOptions, Vault};
 
-use crate::cli::Create;
+use crate::cli::{Create, Reading};
 use crate::commands::{Context, backup, init};
-use crate::exit::Exit;
+use crate::exit::{Exit, refusal};
 use crate::medium::{Stick, VAULT_FOLDER};
+use crate::reading::Opened;
 use crate::state::KnownStick;
 use crate::stick::{self, Claims, Owner, Prepared, Target};
 use crate::{identity, recovery, snapshot};
@@ -100,6 +101,7 @@ fn make(
     if wants_backup(args) && target.is_device {
         exit = worse(exit, capture_onto(context, args, target)?);
     }
+    read_back(context, &args.target)?;
     if identity_is_new {
         eprintln!("{}", identity::notice(&identity_file));
     }
@@ -140,6 +142,22 @@ fn write(
     prepared.write(target, &owner, staging)?;
     eprintln!("reading back");
     prepared.check(target, &owner)
+}
+
+/// Reads the vault back from the medium: it opens, and every snapshot in it is as signed.
+fn read_back(context: &Context, target: &Path) -> anyhow::Result<()> {
+    let reading = Reading { vault: Some(target.to_owned()), signers: None, host: None };
+    let opened = Opened::open(context, &reading)?;
+    for manifest in opened.chain(context)? {
+        if let Some(fault) = opened.vault.check_sealed(&manifest.contents, &())?.into_iter().next() {
+            let message = format!(
+                "{} reads back as something else than was written: {}; the medium is failing",
+                fault.object, fault.what
+            );
+            return Err(refusal(Exit::Corrupt, message));
+        }
+    }
+    Ok(())
 }
 
 fn wants_backup(args: &Create) -> bool {

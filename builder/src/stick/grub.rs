@@ -50,8 +50,10 @@ pub type EspFile = (String, Vec<u8>);
 pub struct Grub {
     /// Boot code and core image for BIOS, where the host has GRUB for it.
     pub bios: Option<Bios>,
-    /// Files for the ESP.
-    pub files: Vec<EspFile>,
+    /// The menu.
+    pub menu: Vec<EspFile>,
+    /// What UEFI firmware starts.
+    pub efi: Vec<EspFile>,
     /// What is missing, for people.
     pub warnings: Vec<String>,
 }
@@ -70,16 +72,16 @@ pub struct Bios {
 /// When there is GRUB for neither firmware (exit 1), or it cannot be built.
 pub fn build(root: &Path, esp_serial: u32, bios_place: Place) -> anyhow::Result<Grub> {
     let esp = format!("{:04X}-{:04X}", esp_serial >> 16, esp_serial & 0xffff);
-    let mut grub = Grub { bios: None, files: Vec::new(), warnings: Vec::new() };
-    grub.files.push(("boot/grub/grub.cfg".into(), GRUB_CFG.replace("@ESP@", &esp).into_bytes()));
+    let mut grub = Grub { bios: None, menu: Vec::new(), efi: Vec::new(), warnings: Vec::new() };
+    grub.menu.push(("boot/grub/grub.cfg".into(), GRUB_CFG.replace("@ESP@", &esp).into_bytes()));
     let work = tempfile::tempdir().context("making a temporary folder")?;
     let early = work.path().join("early.cfg");
     std::fs::write(&early, EARLY_CFG.replace("@ESP@", &esp)).context("writing GRUB's early configuration")?;
     let maker = Maker { root, work: work.path(), early: &early };
     match signed_chain(root)? {
-        Some(chain) => grub.files.extend(chain),
+        Some(chain) => grub.efi.extend(chain),
         None => match maker.image("x86_64-efi", "grub-efi-amd64-bin")? {
-            Ok(image) => grub.files.push(("EFI/BOOT/BOOTX64.EFI".into(), image)),
+            Ok(image) => grub.efi.push(("EFI/BOOT/BOOTX64.EFI".into(), image)),
             Err(warning) => grub.warnings.push(warning),
         },
     }

@@ -29,7 +29,7 @@ use vault::Vault;
 use self::grub::Grub;
 pub use self::guard::{Claims, Target};
 pub use self::slot::Owner;
-use self::slot::Slots;
+use self::slot::{Slots, boot_file};
 use self::system::{Sources, System};
 pub use self::table::DATA_NUMBER;
 use self::table::{Place, Places};
@@ -118,9 +118,13 @@ impl Prepared {
         tell_kernel(target)?;
         data::make(target, self.places.data, staging)?;
         let slots = Slots::at(file, self.places.esp);
-        slots.format(self.esp_serial, &self.grub.files)?;
-        slots.write(SlotName::A, &self.system, &self.compressed, owner)?;
-        slots.write(SlotName::B, &self.system, &self.compressed, owner)?;
+        slots.format(self.esp_serial, &self.grub.menu)?;
+        let grub = self.grub.menu.iter().chain(&self.grub.efi);
+        let common: Vec<BootFile> = grub.map(|(path, content)| boot_file(path.clone(), content)).collect();
+        for slot in [SlotName::A, SlotName::B] {
+            slots.write(slot, &self.system, &self.compressed, owner, &common)?;
+        }
+        slots.put(&self.grub.efi)?;
         if let Some(bios) = &self.grub.bios {
             file.write_all_at(&bios.core, self.places.bios.start).context("writing GRUB's core image")?;
             file.sync_all().context("writing out")?;
@@ -134,8 +138,11 @@ impl Prepared {
     /// # Errors
     /// When the medium gives back something else than was written.
     pub fn check(&self, target: &Target, owner: &Owner) -> anyhow::Result<()> {
+        // What is read next comes from the medium and not from memory.
+        if let Ok(file) = target.file.try_clone() {
+            let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+        }
         if target.is_device {
-            // What is read next comes from the medium and not from memory.
             Command::new(exec::find("blockdev").context("blockdev is missing: install util-linux")?)
                 .arg("--flushbufs")
                 .arg(&target.path)
@@ -200,12 +207,14 @@ pub fn refresh_if_due(
     let file = file.with_context(|| format!("opening {}", stick.target().display()))?;
     let slots = Slots::at(&file, Places::on(stick.size()).esp);
     let active = slots.active()?;
-    let current = slots.description(active, &trusted).with_context(|| format!("boot slot {active} of the stick"))?;
+    // Every file, and before anything is written: what is signed below was verified here or built here.
+    let current = slots.check(active, &trusted).with_context(|| format!("boot slot {active} of the stick"))?;
+    anyhow::ensure!(
+        current.slot == active && current.stick == *stick.guid(),
+        "boot slot {active} is that of another stick"
+    );
     let rescue = rescue_program(rescue)?;
     let system = System::collect(&Sources { root: Path::new("/"), rescue: &rescue })?;
-    if let Some(current) = current.filter(|slot| slot.inputs == system.inputs) {
-        return Ok(Refresh { done: false, boot_files: current.files.clone() });
-    }
     let host_name = context.config.host_name()?;
     let newest = vault.serials(host_name.as_str())?.into_iter().max().unwrap_or(0);
     let owner = Owner {
@@ -216,8 +225,13 @@ pub fn refresh_if_due(
         signers: &trusted,
         newest: Serial(newest),
     };
+    if current.inputs == owner.inputs(&system)? {
+        return Ok(Refresh { done: false, boot_files: current.files.clone() });
+    }
+    let own = format!("lifeboat/{active}/");
+    let common: Vec<BootFile> = current.files.iter().filter(|file| !file.path.starts_with(&own)).cloned().collect();
     let (compressed, _) = system.compress(compression(context, None))?;
-    let written = slots.write(active.other(), &system, &compressed, &owner)?;
+    let written = slots.write(active.other(), &system, &compressed, &owner, &common)?;
     slots.check(active.other(), &trusted)?;
     slots.switch_to(active.other())?;
     Ok(Refresh { done: true, boot_files: written.files })

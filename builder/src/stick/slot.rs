@@ -14,11 +14,10 @@ use super::esp::Esp;
 use super::grub::EspFile;
 use super::system::{self, System};
 use super::table::Place;
+use crate::exit::{Exit, refusal};
 
 /// Which slot GRUB starts: a file of fixed length, so that switching is one sector written in place.
 const SWITCH: &str = "boot/grub/slot.cfg";
-/// Folders whose files take part in booting either slot.
-const COMMON: &[&str] = &["boot/grub/grub.cfg", "EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/grubx64.efi", "EFI/BOOT/mmx64.efi"];
 
 /// Whom a slot belongs to.
 pub struct Owner<'a> {
@@ -36,6 +35,17 @@ pub struct Owner<'a> {
     pub newest: Serial,
 }
 
+impl Owner<'_> {
+    /// Digest over all that a slot is made of: the system, and whom it trusts.
+    ///
+    /// # Errors
+    /// When the keys cannot be encoded.
+    pub fn inputs(&self, system: &System) -> anyhow::Result<Digest> {
+        let trust = serde_json::to_vec(&(&system.inputs, self.stick, self.vault, self.host_name, self.signers))?;
+        Ok(Digest::of(&trust))
+    }
+}
+
 /// The slots of one stick.
 pub struct Slots<'a> {
     esp: Esp<'a>,
@@ -47,11 +57,19 @@ impl<'a> Slots<'a> {
         Self { esp: Esp::at(file, place) }
     }
 
-    /// Writes a slot, signs what it and the common files hold, and reads all of it back.
+    /// Writes a slot and signs what it boots with. `common` are the files that both slots boot with, as they were built or verified: what
+    /// merely lies on the ESP is never signed.
     ///
     /// # Errors
-    /// When the medium cannot be written or gives back something else.
-    pub fn write(&self, slot: SlotName, system: &System, compressed: &[u8], owner: &Owner) -> anyhow::Result<BootSlot> {
+    /// When the medium cannot be written.
+    pub fn write(
+        &self,
+        slot: SlotName,
+        system: &System,
+        compressed: &[u8],
+        owner: &Owner,
+        common: &[BootFile],
+    ) -> anyhow::Result<BootSlot> {
         let now = Timestamp::now();
         let trust = TrustRoot {
             format: FORMAT,
@@ -65,7 +83,7 @@ impl<'a> Slots<'a> {
         };
         let initrd = system::with_trust(&trust, compressed)?;
         let folder = folder(slot);
-        let mut files = self.common()?;
+        let mut files = common.to_vec();
         files.push(boot_file(format!("{folder}/vmlinuz"), &system.kernel));
         files.push(boot_file(format!("{folder}/initrd.img"), &initrd));
         let description = BootSlot {
@@ -76,7 +94,7 @@ impl<'a> Slots<'a> {
             created: now,
             tool: env!("CARGO_PKG_VERSION").to_owned(),
             kernel: system.release.clone(),
-            inputs: system.inputs.clone(),
+            inputs: owner.inputs(system)?,
             files,
         };
         let (json, signature) = seal(&description, owner.key)?;
@@ -98,11 +116,13 @@ impl<'a> Slots<'a> {
         let description = self.description(slot, trusted)?.with_context(|| format!("boot slot {slot} is empty"))?;
         for file in &description.files {
             let content = self.esp.read(&file.path)?.unwrap_or_default();
-            anyhow::ensure!(
-                content.len() as u64 == file.size && Digest::of(&content) == file.sha256,
-                "{} on the ESP reads back as something else than was written: the medium is failing, use another one",
-                file.path
-            );
+            if content.len() as u64 != file.size || Digest::of(&content) != file.sha256 {
+                let message = format!(
+                    "{} on the stick is not what this host signed: it was changed, or the medium is failing; make the stick anew",
+                    file.path
+                );
+                return Err(refusal(Exit::Corrupt, message));
+            }
         }
         Ok(description)
     }
@@ -136,27 +156,24 @@ impl<'a> Slots<'a> {
         self.esp.overwrite(SWITCH, switch(slot).as_bytes())
     }
 
-    /// Makes the ESP anew, with GRUB's files and the switch on slot A.
+    /// Makes the ESP anew, with the menu and the switch on slot A. What the firmware starts is not among it.
     ///
     /// # Errors
     /// When the medium cannot be written.
-    pub fn format(&self, serial: u32, grub: &[EspFile]) -> anyhow::Result<()> {
+    pub fn format(&self, serial: u32, menu: &[EspFile]) -> anyhow::Result<()> {
         self.esp.format(serial)?;
-        let switch = switch(SlotName::A);
-        let mut files: Vec<(String, &[u8])> =
-            grub.iter().map(|(path, content)| (path.clone(), content.as_slice())).collect();
-        files.push((SWITCH.to_owned(), switch.as_bytes()));
-        self.esp.write(&files)
+        self.put(menu)?;
+        self.esp.write(&[(SWITCH.to_owned(), switch(SlotName::A).as_bytes())])
     }
 
-    fn common(&self) -> anyhow::Result<Vec<BootFile>> {
-        let mut files = Vec::new();
-        for path in COMMON {
-            if let Some(content) = self.esp.read(path)? {
-                files.push(boot_file((*path).to_owned(), &content));
-            }
-        }
-        Ok(files)
+    /// Puts files on the ESP.
+    ///
+    /// # Errors
+    /// When the medium cannot be written.
+    pub fn put(&self, files: &[EspFile]) -> anyhow::Result<()> {
+        let files: Vec<(String, &[u8])> =
+            files.iter().map(|(path, content)| (path.clone(), content.as_slice())).collect();
+        self.esp.write(&files)
     }
 }
 
@@ -168,6 +185,7 @@ fn switch(slot: SlotName) -> String {
     format!("set slot={slot}\n")
 }
 
-fn boot_file(path: String, content: &[u8]) -> BootFile {
+/// A file as a slot describes it.
+pub fn boot_file(path: String, content: &[u8]) -> BootFile {
     BootFile { path, size: content.len() as u64, sha256: Digest::of(content) }
 }

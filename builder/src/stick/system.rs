@@ -18,13 +18,13 @@ const REQUIRED: &[(&str, &str)] = &[
     ("tune2fs", "e2fsprogs"),
     ("resize2fs", "e2fsprogs"),
     ("mkfs.fat", "dosfstools"),
+    ("fsck.fat", "dosfstools"),
     ("mkswap", "util-linux"),
     ("mount", "mount"),
 ];
 /// For the boot chain, and for the person at the shell. Carried where the host has them.
 const WELCOME: &[&str] = &[
     "efibootmgr",
-    "fsck.fat",
     "blkid",
     "blockdev",
     "lsblk",
@@ -98,6 +98,8 @@ pub struct System {
     /// What a person should know.
     pub notes: Vec<String>,
     archive: Archive,
+    /// The kernel's build configuration, where the host has it.
+    configuration: Option<String>,
 }
 
 impl System {
@@ -115,16 +117,27 @@ impl System {
         tools(&sysroot, &mut tree, &mut notes)?;
         modules(&sysroot, &release, &mut tree, &mut notes)?;
         let archive = tree.archive();
+        let configuration = sysroot.read(&Path::new("/boot").join(format!("config-{release}")))?;
+        let configuration = configuration.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let parts: Vec<&[u8]> = archive.parts().iter().map(|(_, bytes)| bytes.as_slice()).collect();
         let inputs = digest(std::iter::once(kernel.as_slice()).chain(parts));
-        Ok(Self { release, kernel, inputs, notes, archive })
+        Ok(Self { release, kernel, inputs, notes, archive, configuration })
     }
 
     /// Compresses the initramfs. The second value is a table of sizes, for people.
     ///
     /// # Errors
-    /// When it is larger than its budget.
+    /// When it is larger than its budget, or the kernel cannot unpack it.
     pub fn compress(&self, compression: Compression) -> anyhow::Result<(Vec<u8>, String)> {
+        let option = format!("{}=y", compression.kernel_option());
+        if self.configuration.as_ref().is_some_and(|text| !text.lines().any(|line| line == option)) {
+            let message = format!(
+                "the kernel {} cannot unpack {} ({option} is not set); choose another --compress",
+                self.release,
+                compression.name()
+            );
+            return Err(refusal(Exit::Usage, message));
+        }
         let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
         let image = self.archive.compress(compression, threads)?;
         let table = format!(
@@ -273,6 +286,16 @@ fn digest<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_tool_that_a_kind_of_storage_needs_is_carried() {
+        use layout::ext::Ext;
+        use layout::swap::Swap;
+        use layout::vfat::Vfat;
+        for tool in [Ext::TOOLS, Vfat::TOOLS, Swap::TOOLS].concat() {
+            assert!(REQUIRED.iter().any(|(name, _)| *name == tool), "{tool}");
+        }
+    }
 
     #[test]
     fn releases_compare_by_number() {

@@ -230,6 +230,6 @@ fn what_does_not_come_back_is_named() {
 #[test]
 fn tools_are_named_once_and_only_for_what_is_there() {
     let tools = required_tools(&host());
-    assert_eq!(tools, ["e2fsck", "fsck.vfat", "mke2fs", "mkfs.vfat", "mkswap", "resize2fs", "tune2fs"]);
+    assert_eq!(tools, ["e2fsck", "fsck.fat", "mke2fs", "mkfs.fat", "mkswap", "resize2fs", "tune2fs"]);
     assert!(required_tools(&Layout::default()).is_empty());
 }

@@ -1,12 +1,12 @@
-//! Making a FAT filesystem again: arguments for `mkfs.vfat`.
+//! Making a FAT filesystem again: arguments for `mkfs.fat`.
 
 use super::Vfat;
 
 impl Vfat {
     /// Programs that making and checking need.
-    pub const TOOLS: &[&str] = &["mkfs.vfat", "fsck.vfat"];
+    pub const TOOLS: &[&str] = &["mkfs.fat", "fsck.fat"];
 
-    /// Arguments for `mkfs.vfat` that make this filesystem on `device`, whose sectors have `logical_sector` bytes. The
+    /// Arguments for `mkfs.fat` that make this filesystem on `device`, whose sectors have `logical_sector` bytes. The
     /// serial number comes back, because fstab and boot tools refer to it.
     #[must_use]
     pub fn mkfs_vfat(&self, device: &str, logical_sector: u32) -> Vec<String> {

@@ -18,9 +18,6 @@ use crate::member::headers;
 use crate::path::EntryPath;
 use crate::seal::{CATALOGUE, SealWriter, Sealed};
 
-/// Entries after which the cache is flushed, so that a cut run is not lost beyond that.
-const FLUSH: u64 = 8192;
-
 /// Writes the catalogue as results come in.
 pub(super) struct Collector<'a> {
     run: &'a Run<'a>,
@@ -117,9 +114,6 @@ impl<'a> Collector<'a> {
         write(&mut self.catalogue, &self.lines)?;
         if let Some(journal) = &mut self.journal {
             journal.lines(&self.lines)?;
-            if self.collected.totals.entries % FLUSH < 256 {
-                journal.flush()?;
-            }
         }
         self.lines.clear();
         Ok(())
@@ -184,7 +178,8 @@ impl Collected {
         state.segments.clear();
         for ((ordinal, number), used) in used {
             let segment = self.segments.get(&(ordinal, number));
-            let segment = segment.ok_or_else(|| Error::invalid("catalogue", format!("no segment {ordinal}.{number}")))?;
+            let segment =
+                segment.ok_or_else(|| Error::invalid("catalogue", format!("no segment {ordinal}.{number}")))?;
             segments.push(segment.clone());
             state.segments.push(Stored { segment: segment.clone(), used });
             self.totals.sealed += segment.size;

@@ -81,7 +81,7 @@ impl Listing<'_> {
                 self.send(&mut number, std::mem::take(&mut items))?;
             }
             items.push(item);
-            if alone || items.len() >= BATCH_ENTRIES || bytes >= BATCH_BYTES {
+            if alone || items.len() >= BATCH_ENTRIES || bytes >= BATCH_BYTES.min(self.large) {
                 self.send(&mut number, std::mem::take(&mut items))?;
                 bytes = 0;
             }

@@ -9,6 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,8 @@ use crate::store::Store;
 /// A change within the same tick of the clock that stamps files would not show: files changed this shortly before a run
 /// began, or later, are read again by the next run.
 const TICK: u32 = 20_000_000;
+/// How much of a run in progress may be missing from the cache when the machine stops.
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// What a run knows of the segments and of earlier runs; also the journal of a run in progress.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -89,7 +92,7 @@ impl Cache {
         write_line(&mut journal, state).map_err(|e| Error::io("writing", "journal", e))?;
         let lines = self.create(&format!("{}.lines", state.run))?;
         let lines = zstd::stream::write::Encoder::new(lines, 1).map_err(|e| Error::io("writing", "cache", e))?;
-        Ok(Journal { journal, lines })
+        Ok(Journal { journal, lines: Some(lines), flushed: Instant::now() })
     }
 
     /// Makes a finished run the one that the next begins from, and removes the record of earlier ones.
@@ -182,7 +185,9 @@ fn journalled(path: &Path) -> Option<State> {
 /// The record of a run in progress.
 pub(super) struct Journal {
     journal: File,
-    lines: zstd::stream::write::Encoder<'static, File>,
+    /// `None` once it is finished.
+    lines: Option<zstd::stream::write::Encoder<'static, File>>,
+    flushed: Instant,
 }
 
 impl Journal {
@@ -197,17 +202,30 @@ impl Journal {
     }
 
     pub(super) fn lines(&mut self, bytes: &[u8]) -> Result<()> {
-        self.lines.write_all(bytes).map_err(|e| Error::io("writing", "cache", e))
+        let flush = self.flushed.elapsed() > FLUSH;
+        let mut write = || match &mut self.lines {
+            Some(lines) => lines.write_all(bytes).and_then(|()| if flush { lines.flush() } else { Ok(()) }),
+            None => Ok(()),
+        };
+        write().map_err(|e| Error::io("writing", "cache", e))?;
+        if flush {
+            self.flushed = Instant::now();
+        }
+        Ok(())
     }
 
-    /// Makes what was written so far readable should the run be cut here.
-    pub(super) fn flush(&mut self) -> Result<()> {
-        self.lines.flush().map_err(|e| Error::io("writing", "cache", e))
+    pub(super) fn finish(mut self) -> Result<()> {
+        let finished = self.lines.take().map_or(Ok(()), |lines| lines.finish().and_then(|file| file.sync_all()));
+        finished.map_err(|e| Error::io("writing", "cache", e))
     }
+}
 
-    pub(super) fn finish(self) -> Result<()> {
-        let synced = self.lines.finish().and_then(|file| file.sync_all());
-        synced.map_err(|e| Error::io("writing", "cache", e))
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // A run that failed: what it got done serves the next one.
+        if let Some(lines) = &mut self.lines {
+            let _ = lines.flush();
+        }
     }
 }
 

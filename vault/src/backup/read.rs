@@ -36,7 +36,9 @@ pub(super) enum Outcome {
 
 pub(super) fn lost(path: &EntryPath, error: &io::Error) -> Outcome {
     let (kind, what) = match error.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::NOENT | Errno::STALE | Errno::NOTDIR) => (ProblemKind::Vanished, "vanished before it was read".into()),
+        Some(Errno::NOENT | Errno::STALE | Errno::NOTDIR) => {
+            (ProblemKind::Vanished, "vanished before it was read".into())
+        }
         _ => (ProblemKind::Unreadable, format!("cannot be read: {error}")),
     };
     Outcome::Lost(Problem { path: path.clone(), kind, what })
@@ -159,7 +161,11 @@ impl<'a> Reader<'a> {
             let extents = extents_of(fd.as_fd(), 0, entry.size)?;
             entry.extents = Some(extents).filter(|e| e[..] != [Extent { offset: 0, len: entry.size }]);
         }
-        if entry.size <= PIECE as u64 { self.read_whole(&fd, before, entry, previous, last) } else { self.pass_on(&fd, &before, entry, last) }
+        if entry.size <= PIECE as u64 {
+            self.read_whole(&fd, before, entry, previous, last)
+        } else {
+            self.pass_on(&fd, &before, entry, last)
+        }
     }
 
     /// A small file: nothing is written before all of it has been read and found still.
@@ -198,8 +204,11 @@ impl<'a> Reader<'a> {
         let member = match &entry.extents {
             None => self.builder.whole(&headers(&entry, n as u64), content),
             Some(extents) => {
-                let data: Vec<u8> =
-                    extents.iter().flat_map(|e| &content[e.offset as usize..(e.offset + e.len) as usize]).copied().collect();
+                let data: Vec<u8> = extents
+                    .iter()
+                    .flat_map(|e| &content[e.offset as usize..(e.offset + e.len) as usize])
+                    .copied()
+                    .collect();
                 self.builder.whole(&headers(&entry, data.len() as u64), &data)
             }
         };

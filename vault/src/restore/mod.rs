@@ -246,9 +246,7 @@ impl Work<'_> {
             let (parent, name) = entry.path.split();
             let place = self.tree.place(place, parent)?;
             let fd = match entry.kind {
-                EntryKind::Directory => {
-                    open_beneath(place.fd.as_fd(), name, OFlags::RDONLY | OFlags::DIRECTORY)?
-                }
+                EntryKind::Directory => open_beneath(place.fd.as_fd(), name, OFlags::RDONLY | OFlags::DIRECTORY)?,
                 _ => self.tree.open_file(place, name, OFlags::RDONLY)?,
             };
             Ok((fd, place.fat))
@@ -273,7 +271,8 @@ impl Work<'_> {
 
     /// Counts what is not ours and cannot be given to its owner.
     fn note_owner(&self, entry: &Entry) {
-        let special = entry.xattrs.iter().any(|(name, _)| name.starts_with(b"security.") || name.starts_with(b"trusted."));
+        let special =
+            entry.xattrs.iter().any(|(name, _)| name.starts_with(b"security.") || name.starts_with(b"trusted."));
         let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         if !self.restore.owner && (special || (entry.uid, entry.gid) != (uid, gid)) {
             self.sums.foreign.fetch_add(1, Ordering::Relaxed);

@@ -1,7 +1,8 @@
 //! The tree that is being restored into. Every path is walked beneath its root without following a symlink, so nothing a
 //! snapshot or another process puts there leads outside.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +11,7 @@ use rustix::fs::{AtFlags, CWD, FileType, IFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::backup::{Problem, ProblemKind};
-use crate::entry::{Entry, EntryKind};
+use crate::entry::{self, EntryKind};
 use crate::error::{Error, Result};
 use crate::path::EntryPath;
 use crate::source::{facts_of, open_beneath};
@@ -24,7 +25,7 @@ pub(super) struct Tree {
     pub(super) owner: bool,
     problems: Mutex<Vec<Problem>>,
     /// One descriptor per filesystem, to sync at the end.
-    filesystems: Mutex<(HashSet<(u32, u32)>, Vec<OwnedFd>)>,
+    filesystems: Mutex<HashMap<(u32, u32), OwnedFd>>,
 }
 
 /// A folder of the tree, opened.
@@ -54,10 +55,9 @@ impl Tree {
 
     fn note_filesystem(&self, folder: &OwnedFd) -> Made<()> {
         let device = facts_of(folder, b"", EntryPath::root())?.device;
-        let mut known = lock(&self.filesystems);
-        if known.0.insert(device) {
+        if let Entry::Vacant(new) = lock(&self.filesystems).entry(device) {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            known.1.push(rustix::fs::openat(folder, c".", flags, Mode::empty())?);
+            new.insert(rustix::fs::openat(folder, c".", flags, Mode::empty())?);
         }
         Ok(())
     }
@@ -127,7 +127,7 @@ impl Tree {
     }
 
     /// Makes what is neither file nor folder nor hard link. Its metadata comes after.
-    pub(super) fn make_special(&self, place: &Place, entry: &Entry) -> Made<()> {
+    pub(super) fn make_special(&self, place: &Place, entry: &entry::Entry) -> Made<()> {
         let name = entry.path.name();
         let make = || match entry.kind {
             EntryKind::Symlink => rustix::fs::symlinkat(entry.link.as_deref().unwrap_or_default(), &place.fd, name),
@@ -169,9 +169,9 @@ impl Tree {
         if target.entry.kind == EntryKind::Directory {
             return Err(Errno::ISDIR);
         }
-        if look(to, path.name()).is_ok_and(|there| {
-            (there.device, there.entry.inode) == (target.device, target.entry.inode)
-        }) {
+        if look(to, path.name())
+            .is_ok_and(|there| (there.device, there.entry.inode) == (target.device, target.entry.inode))
+        {
             return Ok(false);
         }
         let link = || rustix::fs::linkat(&from.fd, first.name(), &to.fd, path.name(), AtFlags::empty());
@@ -180,7 +180,7 @@ impl Tree {
 
     /// Makes everything durable.
     pub(super) fn sync(&self) -> Result<()> {
-        for fd in &lock(&self.filesystems).1 {
+        for fd in lock(&self.filesystems).values() {
             rustix::fs::syncfs(fd).map_err(|e| Error::io("syncing", "the restored tree", e))?;
         }
         Ok(())

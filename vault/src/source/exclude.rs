@@ -93,9 +93,8 @@ mod tests {
 
     #[test]
     fn globs_match_within_and_across_components() {
-        let matches = |pattern: &str, path: &str| {
-            pattern.parse::<Exclusion>().unwrap().matches(&EntryPath::new(path).unwrap())
-        };
+        let matches =
+            |pattern: &str, path: &str| pattern.parse::<Exclusion>().unwrap().matches(&EntryPath::new(path).unwrap());
         assert!(matches("/var/cache", "var/cache") && matches("/var/cache/", "var/cache"));
         assert!(!matches("/var/cache", "var/cache/apt") && !matches("/var/cache", "srv/var/cache"));
         assert!(matches("/home/*/.cache", "home/anna/.cache") && !matches("/home/*/.cache", "home/a/b/.cache"));

@@ -11,8 +11,21 @@ use crate::path::EntryPath;
 
 /// Inode flags that are kept: those an administrator can set, not those by which a filesystem describes its own layout.
 /// Values are `FS_*_FL` of `linux/fs.h`: s u c S i a d A D j t T C x P.
-pub(crate) const FLAGS_KEPT: u32 =
-    0x1 | 0x2 | 0x4 | 0x8 | 0x10 | 0x20 | 0x40 | 0x80 | 0x4000 | 0x8000 | 0x10000 | 0x20000 | 0x80_0000 | 0x200_0000 | 0x2000_0000;
+pub(crate) const FLAGS_KEPT: u32 = 0x1
+    | 0x2
+    | 0x4
+    | 0x8
+    | 0x10
+    | 0x20
+    | 0x40
+    | 0x80
+    | 0x4000
+    | 0x8000
+    | 0x10000
+    | 0x20000
+    | 0x80_0000
+    | 0x200_0000
+    | 0x2000_0000;
 
 /// `FS_IOC_FSGETXATTR` and `FS_IOC_FSSETXATTR` of `linux/fs.h`, for the 28 bytes of `struct fsxattr`.
 const FSGETXATTR: rustix::ioctl::Opcode = 0x801c_581f;

@@ -81,11 +81,7 @@ fn wrap(name: &str, why: Ext4Error) -> Error {
     }
 }
 
-fn ask<T>(
-    requests: &Sender<Request>,
-    name: &str,
-    request: impl FnOnce(Sender<Answer<T>>) -> Request,
-) -> Result<T> {
+fn ask<T>(requests: &Sender<Request>, name: &str, request: impl FnOnce(Sender<Answer<T>>) -> Request) -> Result<T> {
     let (answer, outcome) = channel();
     requests.send(request(answer)).map_err(|_| stopped(name))?;
     outcome.recv().map_err(|_| stopped(name))?.map_err(|why| wrap(name, why))
@@ -189,13 +185,7 @@ impl Store for Ext4Store {
 
     fn open(&self, name: &str) -> Result<Box<dyn Read + Send>> {
         self.size(name)?;
-        Ok(Box::new(Stream {
-            requests: self.sender(),
-            path: self.path(name)?,
-            offset: 0,
-            chunk: Vec::new(),
-            taken: 0,
-        }))
+        Ok(Box::new(Stream { requests: self.sender(), path: self.path(name)?, offset: 0, chunk: Vec::new(), taken: 0 }))
     }
 
     fn size(&self, name: &str) -> Result<u64> {

@@ -124,7 +124,9 @@ impl Store for FolderStore {
     fn remove(&self, name: &str) -> Result<()> {
         let path = self.file(name)?;
         fs::remove_file(&path).map_err(|e| Error::io("removing", name, e))?;
-        path.parent().map(|folder| self.mark(folder));
+        if let Some(folder) = path.parent() {
+            self.mark(folder);
+        }
         self.sync()
     }
 

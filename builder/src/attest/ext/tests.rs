@@ -77,7 +77,7 @@ fn every_name_leads_to_the_inode_that_debugfs_names() {
 #[test]
 fn fields_are_read_as_debugfs_set_them() {
     let image = image(&["-t", "ext4", "-O", "project"]);
-    let commands = "mknod /char c 300 70000\nmknod /block b 8 1\nmknod /fifo p\n\
+    let commands = "mknod char c 1 1\nsif /char block[0] 0\nsif /char block[1] 0x11112c70\nmknod block b 8 1\nmknod fifo p\n\
         sif /file uid 100000\nsif /file gid 70000\nsif /file mtime @1700000000\nsif /file mtime_extra 493827161\n\
         sif /file projid 4711\nsif /file flags 0x800c0\n";
     debugfs(image.path(), commands);
@@ -101,11 +101,12 @@ fn an_inode_of_128_bytes_has_whole_seconds() {
 
 #[test]
 fn xattrs_are_read_from_the_inode_from_a_block_and_from_inodes_of_their_own() {
-    let image = image(&["-t", "ext4", "-O", "ea_inode"]);
+    // debugfs sets values of up to 1024 bytes: more than a block of 1024 holds beside its header.
+    let image = image(&["-t", "ext4", "-b", "1024", "-O", "ea_inode"]);
     let large = tempfile::NamedTempFile::new().unwrap();
-    fs::write(large.path(), "L".repeat(20_000)).unwrap();
+    fs::write(large.path(), "L".repeat(1024)).unwrap();
     let middle = tempfile::NamedTempFile::new().unwrap();
-    fs::write(middle.path(), "M".repeat(2_000)).unwrap();
+    fs::write(middle.path(), "M".repeat(500)).unwrap();
     let commands = format!(
         "ea_set /file user.short value\nea_set /file security.capability cap\nea_set /file trusted.t \"a b\"\n\
          ea_set -f {} /file user.middle\nea_set -f {} /file user.large\n",
@@ -117,13 +118,8 @@ fn xattrs_are_read_from_the_inode_from_a_block_and_from_inodes_of_their_own() {
     let found = volume.xattrs(&inode(&volume, "file")).unwrap();
     let shown: Vec<(String, usize)> =
         found.iter().map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.len())).collect();
-    let expected = [
-        ("security.capability", 3),
-        ("trusted.t", 3),
-        ("user.large", 20_000),
-        ("user.middle", 2_000),
-        ("user.short", 5),
-    ];
+    let expected =
+        [("security.capability", 3), ("trusted.t", 3), ("user.large", 1024), ("user.middle", 500), ("user.short", 5)];
     assert_eq!(shown, expected.map(|(name, length)| (name.to_owned(), length)));
     assert_eq!(found[4].1, b"value");
     assert!(found[2].1.iter().all(|byte| *byte == b'L'));
