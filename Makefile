@@ -1,6 +1,7 @@
 # make demo    a workstation is captured, dies and comes back; report in target/demo/report.json
 # make test    format, lints, unit and command tests, then every scenario in virtual machines
 # make build   the two programs, static
+# make install the programs, manual pages and completions, from what `make build` made
 # make dist    the programs, templates and checksums as one archive
 #
 # Each installs what it misses (scripts/packages.txt) by apt, as root or through sudo.
@@ -15,7 +16,7 @@ PROFILE = target/$(TARGET)/release
 # An administrator's tools, mkfs among them, are not on every user's path.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: build demo test scenarios dist packages programs clean
+.PHONY: build demo test scenarios install dist packages programs clean
 
 build: packages
 	cargo build --release
@@ -56,6 +57,14 @@ units:
 # One machine at a time: two processors do not emulate four.
 scenarios: programs $(SAMPLE)/raw.env
 	cargo test --release -p qemu-tests --tests -- --test-threads=1 --nocapture
+
+# Where an administrator's programs go; PREFIX=/usr for packages.
+PREFIX = /usr/local
+install:
+	install -D -m 755 $(PROFILE)/lifeboat $(DESTDIR)$(PREFIX)/sbin/lifeboat
+	install -D -m 755 $(PROFILE)/lifeboat-rescue $(DESTDIR)/usr/lib/lifeboat/lifeboat-rescue
+	$(PROFILE)/lifeboat man $(DESTDIR)$(PREFIX)/share/man/man1
+	$(PROFILE)/lifeboat completions bash | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/bash-completion/completions/lifeboat
 
 dist: build
 	rm -rf target/dist/$(NAME)

@@ -108,9 +108,9 @@ impl State {
         Ok(keys)
     }
 
-    /// The folder of the cache for `vault`.
+    /// The folder of the cache for `vault`; all caches lie in one folder, which is never captured.
     pub fn cache(&self, vault: &str) -> PathBuf {
-        self.folder.join("vaults").join(vault).join("cache")
+        self.folder.join("cache").join(vault)
     }
 
     /// The newest snapshot known.

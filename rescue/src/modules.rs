@@ -39,6 +39,11 @@ impl Loader {
         Ok(Self { folder, index, tried: HashSet::new(), refused: Vec::new() })
     }
 
+    /// Whether this stick has no modules for the running kernel: a kernel and an initramfs that do not belong together.
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
     /// Loads what `name` (a module, or an alias such as a device's modalias) stands for. Gives how many modules were
     /// put in.
     pub fn load(&mut self, name: &str) -> usize {

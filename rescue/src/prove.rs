@@ -10,8 +10,11 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::hash::BuildHasher;
 use std::io::Read;
+use std::num::NonZero;
 use std::os::unix::ffi::OsStrExt;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 use vault::{Entry, EntryKind, Identities, Progress, Vault, escape};
@@ -19,7 +22,7 @@ use vault::{Entry, EntryKind, Identities, Progress, Vault, escape};
 use crate::adapt::Adaptation;
 use crate::apply::TARGET;
 use crate::kernel;
-use crate::screen::{Screen, Stage};
+use crate::screen::{Meter, Screen, Stage};
 use crate::stop::{Code, OrStop, Result};
 use crate::trust::Snapshot;
 
@@ -37,8 +40,6 @@ pub struct Difference {
 pub struct Proof {
     /// Entries compared.
     pub entries: u64,
-    /// Bytes of content read back.
-    pub bytes: u64,
     /// Differences that should not be.
     pub differences: Vec<Difference>,
     /// Differences that adapting made.
@@ -70,25 +71,68 @@ pub fn prove(
     kernel::drop_caches().or_stop(Code::Io, "emptying the page cache", "Start again.")?;
     let meter = screen.meter("compared");
     meter.expect(snapshot.contents.totals.bytes, snapshot.contents.totals.entries);
-    let mut proof = Proof::default();
-    let mut paths = Paths::default();
-    for entry in vault.catalogue(&snapshot.contents, key)? {
-        let entry = entry?;
-        paths.add(entry.path.as_bytes());
-        proof.entries += 1;
-        proof.bytes += entry.size;
-        if let Some(what) = compare(vault, Path::new(TARGET), &entry) {
-            proof.add(entry.path.as_bytes(), what, adaptation);
-        }
-        meter.advance(entry.size, 1);
-    }
+    let comparison = Comparison {
+        vault,
+        entries: Mutex::new(vault.catalogue(&snapshot.contents, key)?),
+        found: Mutex::new((Proof::default(), Paths::default())),
+        adaptation,
+        meter: &meter,
+    };
+    let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(|| comparison.work())).collect();
+        let ended = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        ended.collect::<Vec<_>>().into_iter().collect::<vault::Result<()>>()
+    })?;
+    let (mut proof, paths) = comparison.found.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut extra = Vec::new();
     find_extra(Path::new(TARGET), &mut Vec::new(), &paths, &mut extra);
     for path in extra {
         proof.add(&path, "is not in the snapshot".to_owned(), adaptation);
     }
+    proof.differences.sort_by(|one, other| one.path.cmp(&other.path));
+    proof.adapted.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(proof)
 }
+
+/// A comparison on all cores: reading back is the longest part of a restore after writing.
+struct Comparison<'a, E> {
+    vault: &'a Vault,
+    entries: Mutex<E>,
+    found: Mutex<(Proof, Paths)>,
+    adaptation: &'a Adaptation,
+    meter: &'a Meter,
+}
+
+impl<E: Iterator<Item = vault::Result<Entry>>> Comparison<'_, E> {
+    /// One worker: takes some entries at a time until there are none.
+    fn work(&self) -> vault::Result<()> {
+        loop {
+            let batch: Vec<Entry> = {
+                let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+                entries.by_ref().take(BATCH).collect::<vault::Result<_>>()?
+            };
+            if batch.is_empty() {
+                return Ok(());
+            }
+            for entry in batch {
+                let different = compare(self.vault, Path::new(TARGET), &entry);
+                let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+                let (proof, paths) = &mut *found;
+                paths.add(entry.path.as_bytes());
+                proof.entries += 1;
+                if let Some(what) = different {
+                    proof.add(entry.path.as_bytes(), what, self.adaptation);
+                }
+                drop(found);
+                self.meter.advance(entry.size, 1);
+            }
+        }
+    }
+}
+
+/// Entries that a worker takes at once: few, because one of them may be large.
+const BATCH: usize = 16;
 
 /// A set of paths by their hashes: a million of them fit in a small memory.
 #[derive(Default)]

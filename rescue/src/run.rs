@@ -104,7 +104,7 @@ fn by_hand<'a>(screen: &Screen, awake: &Awake, trusted: &'a Trusted) -> Result<O
         let snapshot = trusted.snapshot(serial).ok_or_else(missing)?;
         trust::check_sealed(screen, trusted, snapshot)?;
         // A key that opens one snapshot may not open another; that must be known before anything is wiped.
-        if !key.as_ref().is_some_and(|key| trusted.vault.catalogue(&snapshot.contents, key).is_ok()) {
+        if key.as_ref().is_none_or(|key| trusted.vault.catalogue(&snapshot.contents, key).is_err()) {
             key = unlock::unlock(screen, &trusted.vault, &awake.stick, snapshot, true)?;
         }
         let Some(opened) = &key else { return Ok(None) };

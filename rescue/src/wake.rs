@@ -42,6 +42,10 @@ pub fn wake(screen: &Screen) -> Result<Awake> {
     let root = trust_root()?;
     let mut loader =
         Loader::open().or_stop(Code::Failed, "reading the index of kernel modules", "Make the stick again.")?;
+    if loader.is_empty() {
+        let release = rustix::system::uname().release().to_string_lossy().into_owned();
+        screen.say(&format!("This stick carries no drivers for the kernel that runs, {release}."));
+    }
     for name in ALWAYS {
         loader.load(name);
     }

@@ -161,7 +161,7 @@ mod tests {
         let identities = Identities::generate();
         assert_eq!(format!("{identities:?}"), "Identities(1 keys)");
         let mut text = identities.to_file_text();
-        text.insert_str(text.len() - 2, "x");
+        text.insert(text.len() - 2, 'x');
         let secret = text.lines().last().unwrap().to_owned();
         let error = Identities::from_file_text(&text).unwrap_err().to_string();
         assert!(!error.contains(&secret), "{error}");

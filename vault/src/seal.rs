@@ -1,4 +1,4 @@
-//! Sealing: zstd frame, then AES-256 in counter mode under the run's key, then SHA-256 over the result.
+//! Sealing: zstd frames of at most 8 MiB, then AES-256 in counter mode under the run's key, then SHA-256 over the result.
 //!
 //! The IV is the segment's number in the high 64 bits, big-endian, and zero in the low ones, which count blocks of 16
 //! bytes. A number is used once in a run: 0 is the catalogue, segments count from 1, those that hold hard links from 2^32.
@@ -24,6 +24,8 @@ pub(crate) const LINKS: u64 = 1 << 32;
 const KEY_LIMIT: u64 = 1 << 20;
 /// Sealed bytes are encrypted, hashed and written in pieces of this size.
 const CHUNK: usize = 256 << 10;
+/// Plain bytes per zstd frame.
+const FRAME: usize = 8 << 20;
 
 /// Fills a buffer from the kernel's random source.
 pub(crate) fn random(bytes: &mut [u8]) -> Result<()> {
@@ -88,8 +90,14 @@ impl RunKey {
 }
 
 /// A sealed object that is being written: takes the plain stream.
+///
+/// Frames are compressed at one go from one buffer. As a stream through its own window, zstd would look for matches across two
+/// separate buffers nearly all the time, which is a quarter slower (measured: `doubleFast_extDict` was 56 % of a backup).
 pub(crate) struct SealWriter {
-    encoder: zstd::stream::write::Encoder<'static, Encrypt>,
+    compressor: zstd::bulk::Compressor<'static>,
+    frame: Vec<u8>,
+    compressed: Vec<u8>,
+    encrypt: Encrypt,
     /// Plain bytes taken.
     pub(crate) opened: u64,
 }
@@ -111,24 +119,38 @@ impl SealWriter {
             buffer: Vec::with_capacity(CHUNK),
             size: 0,
         };
-        let encoder = zstd::stream::write::Encoder::new(encrypt, level);
-        let encoder = encoder.map_err(|e| Error::invalid("compression level", e.to_string()))?;
-        Ok(SealWriter { encoder, opened: 0 })
+        let compressor = zstd::bulk::Compressor::new(level);
+        let compressor = compressor.map_err(|e| Error::invalid("compression level", e.to_string()))?;
+        Ok(SealWriter { compressor, frame: Vec::new(), compressed: Vec::new(), encrypt, opened: 0 })
     }
 
-    pub(crate) fn finish(self) -> io::Result<Sealed> {
-        let mut encrypt = self.encoder.finish()?;
-        encrypt.pass_on()?;
-        let Encrypt { object, sha256, size, .. } = encrypt;
+    fn end_frame(&mut self) -> io::Result<()> {
+        self.compressed.clear();
+        self.compressed.reserve(zstd::zstd_safe::compress_bound(self.frame.len()));
+        self.compressor.compress_to_buffer(&self.frame, &mut self.compressed)?;
+        self.frame.clear();
+        self.encrypt.write_all(&self.compressed)
+    }
+
+    pub(crate) fn finish(mut self) -> io::Result<Sealed> {
+        if !self.frame.is_empty() || self.opened == 0 {
+            self.end_frame()?;
+        }
+        self.encrypt.pass_on()?;
+        let Encrypt { object, sha256, size, .. } = self.encrypt;
         Ok(Sealed { object, sha256: Digest(sha256.finalize().into()), size, opened: self.opened })
     }
 }
 
 impl Write for SealWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.encoder.write_all(bytes)?;
-        self.opened += bytes.len() as u64;
-        Ok(bytes.len())
+        if self.frame.len() == FRAME {
+            self.end_frame()?;
+        }
+        let n = bytes.len().min(FRAME - self.frame.len());
+        self.frame.extend_from_slice(&bytes[..n]);
+        self.opened += n as u64;
+        Ok(n)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -193,7 +215,7 @@ pub(crate) fn open_sealed<R: Read>(sealed: R, key: &RunKey, number: u64, opened:
     let decrypt = Decrypt { sealed, cipher: key.cipher(number) };
     let buffered = io::BufReader::with_capacity(CHUNK, decrypt);
     let decoder = zstd::stream::read::Decoder::with_buffer(buffered);
-    let decoder = decoder.map_err(|e| Error::io("opening", "zstd frame", e))?.single_frame();
+    let decoder = decoder.map_err(|e| Error::io("opening", "zstd frame", e))?;
     Ok(decoder.take(opened))
 }
 

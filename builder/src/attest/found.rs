@@ -22,4 +22,6 @@ pub(super) struct Found {
     pub(super) flags: u32,
     pub(super) project: u32,
     pub(super) inode: u32,
+    /// `ext4-view` cannot read it.
+    pub(super) beyond_view: bool,
 }

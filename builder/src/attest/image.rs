@@ -95,12 +95,6 @@ impl Image {
         Ok(Self { path: path.to_owned(), table: None, parts, whole })
     }
 
-    /// Where it lies.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Its GPT; `None` where it has no partition table.
     #[must_use]
     pub fn table(&self) -> Option<&GptTable> {

@@ -24,9 +24,7 @@ use manifest::Manifest;
 use serde::Serialize;
 use vault::{Contents, Identities, Vault};
 
-pub use self::adapted::ALLOWED;
-pub use self::image::{Image, Part, Pick};
-pub use self::window::Window;
+pub use self::image::{Image, Pick};
 use crate::capture::content;
 
 /// Version of [`Attestation`] in JSON.

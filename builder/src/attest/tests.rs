@@ -108,7 +108,15 @@ fn make_source(root: &Path) {
     for number in 0..400 {
         fs::write(root.join(format!("many/a rather long name to fill blocks {number}")), format!("{number}")).unwrap();
     }
+    fs::create_dir(root.join("ancient")).unwrap();
+    fs::write(root.join("ancient/file"), vec![3; 9000]).unwrap();
+    symlink("file", root.join("ancient/link")).unwrap();
     set_times(root);
+    // The last seconds of 1969.
+    let time = Timespec { tv_sec: -2, tv_nsec: 0 };
+    let times = Timestamps { last_access: time, last_modification: time };
+    utimensat(CWD, root.join("ancient"), &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
+    utimensat(CWD, root.join("etc/own"), &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
 }
 
 impl Setting {
@@ -346,6 +354,16 @@ fn one_bit_of_content() {
     let place = bytes.windows(14).position(|window| window == b"plain content\n").unwrap();
     File::options().write(true).open(copy.file.path()).unwrap().write_all_at(b"q", place as u64).unwrap();
     copy.differs(&[("/etc/plain", "content")]);
+}
+
+#[test]
+fn content_and_metadata_with_times_before_1970() {
+    let copy = SETTING.copy();
+    let bytes = fs::read(copy.file.path()).unwrap();
+    let place = bytes.windows(9000).position(|window| window == [3; 9000]).unwrap();
+    File::options().write(true).open(copy.file.path()).unwrap().write_all_at(b"q", place as u64 + 8999).unwrap();
+    let copy = copy.debugfs("sif /ancient uid 5\nsif /etc/own mode 0100600\n");
+    copy.differs(&[("/ancient", "owner"), ("/etc/own", "mode"), ("/ancient/file", "content")]);
 }
 
 #[test]

@@ -208,7 +208,7 @@ impl<'a> Walk<'a> {
         unlike.into_iter().for_each(|unlike| self.differs(&full, unlike));
         if same_shape && found.kind == EntryKind::File {
             let hasher = self.input.vault.content_hasher(expected.size);
-            let digest = tree.hash(&found.path, hasher, self.input.progress);
+            let digest = tree.hash(found, hasher, self.input.progress);
             let digest = digest.with_context(|| format!("reading {}", shown(&full)))?;
             self.result.bytes += found.size;
             if let Some(unlike) = compare::content(expected.content, &digest) {

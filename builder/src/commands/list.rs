@@ -46,6 +46,7 @@ impl Row {
     }
 
     fn line(&self) -> String {
+        let finished = self.finished.get(..19).unwrap_or(&self.finished).replace('T', " ");
         let scope = match self.scope {
             Scope::Host => "host",
             Scope::Tree => "tree",
@@ -53,7 +54,7 @@ impl Row {
         format!(
             "{:>6}  {:<20}  {scope}  {:>9}  {:>10}  {:>10}  {:>8}\n",
             self.serial,
-            self.finished.get(..19).unwrap_or(&self.finished),
+            finished,
             self.entries,
             Bytes(self.bytes).to_string(),
             Bytes(self.stored_bytes).to_string(),

@@ -11,6 +11,8 @@ pub mod order;
 pub mod show;
 pub mod verify;
 
+use std::io::Write as _;
+
 use serde::Serialize;
 
 use crate::cli::Cli;
@@ -41,12 +43,11 @@ impl Context {
     /// # Errors
     /// When the value cannot be encoded.
     pub fn print<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) -> anyhow::Result<()> {
-        if self.json {
-            println!("{}", serde_json::to_string_pretty(value)?);
-        } else {
-            let text = text();
-            println!("{}", text.trim_end());
+        let text = if self.json { serde_json::to_string_pretty(value)? } else { text() };
+        match writeln!(std::io::stdout(), "{}", text.trim_end()) {
+            // Whoever reads has read enough (`| head`); the work itself is done.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            other => Ok(other?),
         }
-        Ok(())
     }
 }

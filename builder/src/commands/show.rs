@@ -12,6 +12,9 @@ use crate::commands::Context;
 use crate::exit::Exit;
 use crate::reading::{Manifest, Opened};
 
+/// Times as people read them.
+const TIME: &str = "%Y-%m-%d %H:%M:%S UTC";
+
 /// Runs the command.
 ///
 /// # Errors
@@ -30,15 +33,15 @@ fn text(manifest: &Verified<Manifest>) -> String {
         manifest.serial,
         manifest.host_name,
         manifest.signer().fingerprint(),
-        manifest.started,
-        manifest.finished,
+        manifest.started.strftime(TIME),
+        manifest.finished.strftime(TIME),
         totals.entries,
         Bytes(totals.bytes),
         manifest.contents.segments.len(),
         Bytes(totals.added_sealed),
     );
     if let Some(stale) = manifest.stale_after {
-        let _ = writeln!(text, "stale from {stale}");
+        let _ = writeln!(text, "stale from {}", stale.strftime(TIME));
     }
     if let Some(host) = &manifest.host {
         text += &machine(host);

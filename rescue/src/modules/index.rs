@@ -50,6 +50,11 @@ impl Index {
         index
     }
 
+    /// Whether it knows no module at all.
+    pub fn is_empty(&self) -> bool {
+        self.modules.is_empty()
+    }
+
     /// A module's file below the modules folder.
     pub fn path(&self, module: &str) -> Option<&str> {
         self.modules.get(module).map(|module| module.path.as_str())

@@ -26,7 +26,7 @@ pub(super) struct Collector<'a> {
     links: Builder<'a>,
     permits: Sender<()>,
     lines: Vec<u8>,
-    /// First names of hard links that did not make it into the snapshot.
+    /// Entries that did not make it into the snapshot: first names of hard links, and folders, among them.
     lost: HashSet<Vec<u8>>,
     collected: Collected,
 }
@@ -94,9 +94,24 @@ impl<'a> Collector<'a> {
         Ok(self.collected)
     }
 
+    /// Whether the folder of an entry is not in the snapshot; then the entry cannot be either.
+    fn orphaned(&mut self, entry: &Entry) -> bool {
+        if self.lost.is_empty() || entry.path.is_root() || !self.lost.contains(entry.path.split().0) {
+            return false;
+        }
+        self.lost.insert(entry.path.as_bytes().to_vec());
+        let what = "its folder vanished or could not be read".into();
+        self.collected.problems.push(Problem { path: entry.path.clone(), kind: ProblemKind::Vanished, what });
+        true
+    }
+
     fn batch(&mut self, steps: Vec<Step>) -> Result<()> {
         for step in steps {
             match step {
+                Step::Outcome(Outcome::Stored(entry, _) | Outcome::Reused(entry))
+                | Step::Unchanged(entry)
+                | Step::Link(entry)
+                    if self.orphaned(&entry) => {}
                 Step::Outcome(Outcome::Stored(entry, problem)) => {
                     self.collected.problems.extend(problem);
                     self.entry(&entry, false);

@@ -161,7 +161,7 @@ impl Blocks {
                 return Err(source(Errno::STALE));
             }
             let mut entry = before.entry.clone();
-            take_attributes(file.as_fd(), &mut entry).map_err(Failure::Source)?;
+            take_attributes(file.as_fd(), true, &mut entry).map_err(Failure::Source)?;
             let blocks = self.read_blocks(&file, &entry, known, reader)?;
             let after = facts_of(&file, b"", path.clone()).map_err(source)?;
             let stable = held_still(&before, &after);

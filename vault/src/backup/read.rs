@@ -104,9 +104,13 @@ impl<'a> Reader<'a> {
     fn look(&self, facts: &Facts) -> io::Result<Entry> {
         let (root, path) = (self.builder.run.root, &facts.entry.path);
         let bare = || open_beneath(root, path.as_bytes(), OFlags::PATH);
-        let fd = match facts.entry.kind {
-            EntryKind::Directory => open_to_read(root, path)?,
-            _ => bare()?,
+        let (fd, open) = match facts.entry.kind {
+            // A folder that may not be listed is kept all the same, without contents; the lister names it.
+            EntryKind::Directory => match open_to_read(root, path) {
+                Err(Errno::ACCESS) => (bare()?, false),
+                opened => (opened?, true),
+            },
+            _ => (bare()?, false),
         };
         let mut entry = facts_of(&fd, b"", path.clone())?.entry;
         if entry.kind != facts.entry.kind {
@@ -115,7 +119,7 @@ impl<'a> Reader<'a> {
         if entry.kind == EntryKind::Symlink {
             entry.link = Some(read_link(&fd, b"")?);
         }
-        take_attributes(fd.as_fd(), &mut entry)?;
+        take_attributes(fd.as_fd(), open, &mut entry)?;
         Ok(entry)
     }
 
@@ -156,7 +160,7 @@ impl<'a> Reader<'a> {
             return Ok(Ok((None, last)));
         }
         let mut entry = before.entry.clone();
-        take_attributes(fd.as_fd(), &mut entry)?;
+        take_attributes(fd.as_fd(), true, &mut entry)?;
         if before.sparse {
             let extents = extents_of(fd.as_fd(), 0, entry.size)?;
             entry.extents = Some(extents).filter(|e| e[..] != [Extent { offset: 0, len: entry.size }]);

@@ -35,7 +35,8 @@ pub struct Restore<'a> {
     pub dest: PathBuf,
     /// All of it, or some paths.
     pub select: Selection,
-    /// Restore owners, devices and the xattrs that need root. Without it they are left out in silence.
+    /// Restore owners, devices and the xattrs that need root. Without it devices are problems of their own, and the entries that
+    /// lack owner or xattrs are counted in one problem of the root.
     pub owner: bool,
     /// Leave files alone that are already as the snapshot has them (their content is hashed): for a restore that was cut.
     pub skip_complete: bool,

@@ -90,11 +90,11 @@ pub(crate) fn facts_of(dir: impl AsFd, name: &[u8], path: EntryPath) -> rustix::
     })
 }
 
-/// Reads xattrs, inode flags and project id of an open inode into the entry. An `O_PATH` descriptor serves for xattrs.
-pub(crate) fn take_attributes(fd: BorrowedFd<'_>, entry: &mut Entry) -> io::Result<()> {
-    let readable = matches!(entry.kind, EntryKind::File | EntryKind::Directory);
-    entry.xattrs = xattrs_of(fd, !readable)?;
-    if readable {
+/// Reads xattrs, inode flags and project id of an inode into the entry. Unless it is `open` to read, and `fd` only an `O_PATH`
+/// descriptor, there are no flags to be had.
+pub(crate) fn take_attributes(fd: BorrowedFd<'_>, open: bool, entry: &mut Entry) -> io::Result<()> {
+    entry.xattrs = xattrs_of(fd, !open)?;
+    if open {
         // Filesystems without such flags answer with one of several errors; all of them mean that there are none.
         entry.flags = rustix::fs::ioctl_getflags(fd).map_or(0, |flags: IFlags| flags.bits()) & FLAGS_KEPT;
         entry.project = project_of(fd).map_or(0, |words| words[PROJECT_WORD]);

@@ -16,29 +16,40 @@ const DEEPEST: u16 = 5;
 const LARGEST: u64 = 1 << 30;
 
 impl Volume {
-    /// The whole content of a folder or of an xattr's own inode.
+    /// The whole content of a folder, a symlink or an xattr's own inode.
     ///
     /// # Errors
     /// When its map is damaged, or it is larger than 1 GiB.
     pub(super) fn content(&self, inode: &Inode) -> anyhow::Result<Vec<u8>> {
         let size = inode.size();
         ensure!(size <= LARGEST, "inode {} has {size} bytes, too many to be read at once", inode.number);
-        let block_size = u64::from(self.block_size);
-        let mut map = BTreeMap::new();
+        let mut bytes = Vec::with_capacity(usize::try_from(size)?);
+        self.stream(inode, |block| bytes.extend_from_slice(block))?;
+        Ok(bytes)
+    }
+
+    /// Gives the content of an inode to `take`, a block at a time, holes as zeroes.
+    ///
+    /// # Errors
+    /// When its map is damaged, or a block cannot be read.
+    pub(super) fn stream(&self, inode: &Inode, mut take: impl FnMut(&[u8])) -> anyhow::Result<()> {
+        let (size, block_size) = (inode.size(), u64::from(self.block_size));
         let wanted = size.div_ceil(block_size);
+        let mut map = BTreeMap::new();
         if inode.uses_extents() {
             self.extents(inode.block_area(), None, wanted, &mut map)?;
         } else {
             self.block_map(inode, wanted, &mut map)?;
         }
-        let mut bytes = vec![0; usize::try_from(wanted * block_size)?];
-        for (logical, physical) in map {
-            let start = usize::try_from(logical * block_size)?;
-            let Some(place) = bytes.get_mut(start..start + self.block_size as usize) else { continue };
-            place.copy_from_slice(&self.block(physical)?);
+        let hole = vec![0; self.block_size as usize];
+        for logical in 0..wanted {
+            let length = usize::try_from(block_size.min(size - logical * block_size))?;
+            match map.get(&logical) {
+                Some(physical) => take(&self.block(*physical)?[..length]),
+                None => take(&hole[..length]),
+            }
         }
-        bytes.truncate(usize::try_from(size)?);
-        Ok(bytes)
+        Ok(())
     }
 
     /// Adds an extent node's blocks. A node is below `above`, so that a tree with a circle ends.

@@ -1,4 +1,4 @@
-//! A folder's names with their inode numbers. Hashed folders read the same way: their index blocks look like free entries.
+//! A folder's names with their inode numbers, and a symlink's target. Hashed folders read the same way: their index blocks look like free entries.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,21 @@ use anyhow::ensure;
 use super::inode::Inode;
 use super::volume::Volume;
 
+/// Shorter targets lie in the inode itself.
+const SHORT_TARGET: u64 = 60;
+
 impl Volume {
+    /// What a symlink points to.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn target(&self, inode: &Inode) -> anyhow::Result<Vec<u8>> {
+        if inode.size() < SHORT_TARGET && !inode.uses_extents() {
+            return Ok(inode.block_area()[..usize::try_from(inode.size())?].to_vec());
+        }
+        self.content(inode)
+    }
+
     /// Names and inode numbers, without `.` and `..`.
     ///
     /// # Errors

@@ -77,6 +77,14 @@ impl Inode {
         }
     }
 
+    /// Whether `ext4-view` 1.0 takes this inode for damaged: it refuses seconds with the highest bit set, which are times
+    /// before 1970 and, with the extra bits, from 2038 on.
+    pub(super) fn beyond_view(&self) -> bool {
+        let classic = [0x8, 0xc, 0x10].map(|at| self.u32(at));
+        let created = self.extra_u32(0x90).unwrap_or(0);
+        classic.into_iter().chain([created]).any(|seconds| seconds > i32::MAX.cast_unsigned())
+    }
+
     pub(super) fn flags(&self) -> u32 {
         self.u32(0x20)
     }

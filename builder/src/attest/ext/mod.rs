@@ -1,4 +1,8 @@
-//! An ext filesystem as a tree of entries: names, kinds and contents by `ext4-view`, the rest of each inode by our own reader.
+//! An ext filesystem as a tree of entries. Two readers look at it: `ext4-view` at names, metadata and contents, and our own at
+//! the inodes, which alone sees inode numbers, xattrs, device numbers and flags. Where both see a thing they must agree.
+//!
+//! `ext4-view` 1.0 takes inodes with times before 1970 for damaged. Those, and what lies below such folders, are read by our
+//! own reader alone.
 
 mod blocks;
 mod folder;
@@ -6,11 +10,11 @@ mod inode;
 mod volume;
 mod xattr;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use anyhow::{Context as _, bail, ensure};
-use ext4_view::Ext4;
-use vault::{ContentHasher, Digest, EntryKind};
+use anyhow::{Context as _, ensure};
+use ext4_view::{DirEntry, Ext4};
+use vault::{ContentHasher, Digest, EntryKind, Progress};
 
 use self::inode::Inode;
 use self::volume::Volume;
@@ -19,6 +23,8 @@ use super::window::Window;
 
 /// Bytes read from a file at once.
 const CHUNK: usize = 1 << 20;
+/// The root folder's inode, by definition.
+const ROOT: u32 = 2;
 
 /// An open filesystem.
 pub(super) struct ExtTree {
@@ -41,10 +47,12 @@ impl ExtTree {
     /// # Errors
     /// When it cannot be read.
     pub(super) fn root(&self) -> anyhow::Result<Found> {
-        // Inode 2 is the root folder by definition.
-        let inode = self.volume.inode(2)?;
-        let metadata = self.view.metadata("/")?;
-        self.found(Vec::new(), &metadata, &inode)
+        let inode = self.volume.inode(ROOT)?;
+        let found = self.found(Vec::new(), &inode, false)?;
+        if !found.beyond_view {
+            agree(&found, &self.view.metadata("/")?, &inode)?;
+        }
+        Ok(found)
     }
 
     /// What is in the folder that was found as `folder`, sorted by name.
@@ -52,44 +60,40 @@ impl ExtTree {
     /// # Errors
     /// When it cannot be read, or the two readers disagree.
     pub(super) fn children(&self, folder: &Found) -> anyhow::Result<Vec<Found>> {
-        let numbers = self.volume.folder(&self.volume.inode(folder.inode)?)?;
-        let path = absolute(&folder.path);
+        let names = self.volume.folder(&self.volume.inode(folder.inode)?)?;
+        let mut seen = if folder.beyond_view { None } else { Some(self.seen_by_view(&folder.path)?) };
         let mut entries = Vec::new();
-        for entry in self.view.read_dir(path.as_slice())? {
-            let entry = entry?;
-            let name: Vec<u8> = entry.file_name().as_ref().to_vec();
-            if name == b"." || name == b".." {
-                continue;
+        for (name, number) in names {
+            let path = if folder.path.is_empty() { name.clone() } else { [&folder.path[..], b"/", &name].concat() };
+            let inode = self.volume.inode(number)?;
+            let found = self.found(path, &inode, folder.beyond_view).with_context(|| format!("inode {number}"))?;
+            if let Some(seen) = &mut seen {
+                let entry = seen.remove(&name).with_context(|| format!("{} is seen by one reader only", shown(&found.path)))?;
+                if !found.beyond_view {
+                    agree(&found, &entry.metadata()?, &inode)?;
+                }
             }
-            let child = if folder.path.is_empty() { name.clone() } else { [&folder.path[..], b"/", &name].concat() };
-            let number = numbers.get(&name).with_context(|| format!("{} has no inode number", vault_path(&child)))?;
-            let inode = self.volume.inode(*number)?;
-            let metadata = entry.metadata()?;
-            entries.push(self.found(child, &metadata, &inode).with_context(|| format!("inode {number}"))?);
+            entries.push(found);
         }
-        ensure!(entries.len() == numbers.len(), "{} has names that only one reader sees", vault_path(&folder.path));
-        entries.sort_by(|one, other| one.path.cmp(&other.path));
+        ensure!(seen.is_none_or(|seen| seen.is_empty()), "{} has names that one reader does not see", shown(&folder.path));
         Ok(entries)
     }
 
-    fn found(&self, path: Vec<u8>, metadata: &ext4_view::Metadata, inode: &Inode) -> anyhow::Result<Found> {
+    fn seen_by_view(&self, folder: &[u8]) -> anyhow::Result<BTreeMap<Vec<u8>, DirEntry>> {
+        let mut entries = BTreeMap::new();
+        for entry in self.view.read_dir(absolute(folder).as_slice())? {
+            let entry = entry?;
+            let name: Vec<u8> = entry.file_name().as_ref().to_vec();
+            if name != b"." && name != b".." {
+                entries.insert(name, entry);
+            }
+        }
+        Ok(entries)
+    }
+
+    fn found(&self, path: Vec<u8>, inode: &Inode, below_beyond: bool) -> anyhow::Result<Found> {
         let kind = inode.kind().context("it is of no known type")?;
         let (mtime, precise) = inode.mtime();
-        let same = metadata.mode() == inode.mode() as u16
-            && metadata.uid() == inode.uid()
-            && metadata.gid() == inode.gid()
-            && metadata.len() == inode.size()
-            && metadata.modified().seconds() == mtime.sec;
-        if !same {
-            bail!("two readers of {} disagree about its metadata", vault_path(&path));
-        }
-        let link = match kind {
-            EntryKind::Symlink => {
-                let target = self.view.read_link(absolute(&path).as_slice())?;
-                Some(AsRef::<[u8]>::as_ref(&target).to_vec())
-            }
-            _ => None,
-        };
         Ok(Found {
             kind,
             mode: inode.mode(),
@@ -98,27 +102,31 @@ impl ExtTree {
             size: if kind == EntryKind::File { inode.size() } else { 0 },
             mtime,
             precise,
-            link,
+            link: if kind == EntryKind::Symlink { Some(self.volume.target(inode)?) } else { None },
             rdev: matches!(kind, EntryKind::CharDevice | EntryKind::BlockDevice).then(|| inode.device()),
             xattrs: self.volume.xattrs(inode)?,
             flags: inode.flags(),
             project: inode.project(),
             inode: inode.number,
+            beyond_view: below_beyond || inode.beyond_view(),
             path,
         })
     }
 
-    /// Hashes a file's content.
+    /// Hashes a file's content: through `ext4-view` where it can reach the file, which it does by its path.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub(super) fn hash(
-        &self,
-        path: &[u8],
-        mut hasher: ContentHasher,
-        progress: &dyn vault::Progress,
-    ) -> anyhow::Result<Digest> {
-        let mut file = self.view.open(absolute(path).as_slice())?;
+    pub(super) fn hash(&self, found: &Found, mut hasher: ContentHasher, progress: &dyn Progress) -> anyhow::Result<Digest> {
+        if found.beyond_view {
+            let inode = self.volume.inode(found.inode)?;
+            self.volume.stream(&inode, |bytes| {
+                hasher.update(bytes);
+                progress.advance(bytes.len() as u64, 0);
+            })?;
+            return Ok(hasher.finish());
+        }
+        let mut file = self.view.open(absolute(&found.path).as_slice())?;
         let mut buffer = vec![0; CHUNK];
         loop {
             match file.read_bytes(&mut buffer)? {
@@ -133,14 +141,36 @@ impl ExtTree {
 
     /// A small file's content; `None` where there is none of that name.
     pub(super) fn read(&self, path: &[u8]) -> Option<Vec<u8>> {
-        self.view.read(absolute(path).as_slice()).ok()
+        let inode = self.inode_at(path)?;
+        (inode.kind() == Some(EntryKind::File)).then(|| self.volume.content(&inode).ok())?
     }
 
     /// The names in a folder; none where there is no such folder.
-    pub(super) fn names(&self, path: &[u8]) -> BTreeSet<Vec<u8>> {
-        let entries = self.view.read_dir(absolute(path).as_slice()).into_iter().flatten().flatten();
-        entries.map(|entry| entry.file_name().as_ref().to_vec()).filter(|name| name != b"." && name != b"..").collect()
+    pub(super) fn names(&self, path: &[u8]) -> Vec<Vec<u8>> {
+        let folder = self.inode_at(path).filter(|inode| inode.kind() == Some(EntryKind::Directory));
+        let names = folder.and_then(|folder| self.volume.folder(&folder).ok()).unwrap_or_default();
+        names.into_keys().collect()
     }
+
+    /// The inode at a path without symlinks on the way.
+    fn inode_at(&self, path: &[u8]) -> Option<Inode> {
+        path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).try_fold(self.volume.inode(ROOT).ok()?, |at, part| {
+            at.kind().filter(|kind| *kind == EntryKind::Directory)?;
+            self.volume.inode(*self.volume.folder(&at).ok()?.get(part)?).ok()
+        })
+    }
+}
+
+/// Two readers that were written apart must see the same.
+fn agree(found: &Found, seen: &ext4_view::Metadata, inode: &Inode) -> anyhow::Result<()> {
+    let same = u32::from(seen.mode()) == found.mode
+        && seen.uid() == found.uid
+        && seen.gid() == found.gid
+        && seen.len() == inode.size()
+        && seen.modified().seconds() == found.mtime.sec
+        && seen.modified().nanoseconds() == found.mtime.nsec;
+    ensure!(same, "two readers disagree about the metadata of {}", shown(&found.path));
+    Ok(())
 }
 
 fn absolute(path: &[u8]) -> Vec<u8> {
@@ -148,7 +178,7 @@ fn absolute(path: &[u8]) -> Vec<u8> {
 }
 
 /// A path as messages show it.
-fn vault_path(path: &[u8]) -> String {
+fn shown(path: &[u8]) -> String {
     vault::EntryPath::new(path).map_or_else(|| String::from_utf8_lossy(path).into_owned(), |path| path.to_string())
 }
 
