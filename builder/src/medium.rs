@@ -14,7 +14,7 @@ use exec::Command;
 use layout::Guid;
 use vault::{Ext4Store, FolderStore, Store, Vault};
 
-use crate::attest::{Image, Pick};
+use crate::attest::Image;
 use crate::commands::Context;
 use crate::exit::{Exit, refusal};
 use crate::stick::{self, Located};
@@ -52,7 +52,7 @@ pub fn open(place: &Path) -> anyhow::Result<Vault> {
     } else {
         stick::locate(place)?.ok_or_else(|| no_stick(place))?;
         let image = Image::open(place)?;
-        let data = image.find(&Pick::Number(stick::DATA_NUMBER))?;
+        let data = image.partition(stick::DATA_NUMBER)?;
         Arc::new(Ext4Store::open(data.window(), VAULT_FOLDER)?)
     };
     Vault::open(store).with_context(|| format!("opening the vault in {}", place.display()))

@@ -130,8 +130,10 @@ impl Order {
 pub fn ask(screen: &Screen, trusted: &Trusted, plan: &Plan, current: Serial) -> Result<Typed> {
     screen.stage(Stage::Consent);
     let wanted: BTreeSet<&str> = plan.disks.iter().map(|disk| disk.target.handle()).collect();
-    screen.say("To overwrite what is listed as DESTROYED, type the serial number of every disk above,");
-    screen.say("with spaces between them. `off` powers off, `s` is a shell.");
+    screen.say(
+        "To overwrite these disks, type the serial number of every disk in the plan, with spaces between them. \
+         `off` powers off, `s` is a shell.",
+    );
     if trusted.snapshots.len() > 1 {
         screen.say("`snapshots` lists all snapshots, `snapshot N` chooses one.");
     }

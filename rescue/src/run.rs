@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use layout::plan::Plan;
-use manifest::Serial;
 use serde_json::json;
 use vault::{Identities, Restored};
 
@@ -40,6 +39,7 @@ pub fn run(screen: &Screen) -> Result<End> {
     let awake = wake::wake(screen)?;
     let trusted = trust::trust(screen, &awake.stick, &awake.root)?;
     let orders = consent::orders(screen, &awake.stick, &awake.root);
+    screen.event("ready", json!({"snapshot": trusted.newest(), "seconds": kernel::uptime()}));
     let agreed = match by_order(screen, &awake, &trusted, &orders)? {
         Some(agreed) => Some(agreed),
         None => by_hand(screen, &awake, &trusted)?,
@@ -49,10 +49,6 @@ pub fn run(screen: &Screen) -> Result<End> {
         return Ok(End::PowerOff);
     };
     carry_out(screen, &awake, &trusted, &agreed)
-}
-
-fn ready(screen: &Screen, serial: Serial) {
-    screen.event("ready", json!({"snapshot": serial, "seconds": kernel::uptime()}));
 }
 
 /// The first order that covers what would be done. One that does not is named, and somebody is asked instead.
@@ -71,7 +67,6 @@ fn by_order<'a>(
             screen.say(&format!("The order {} is for a snapshot that is not on this stick.", order.order.id));
             continue;
         };
-        ready(screen, snapshot.serial);
         trust::check_sealed(screen, trusted, snapshot)?;
         // An order that does not fit this machine's disks is no order; that is known before a key is needed.
         let plan = planning::plan_for(&awake.stick, snapshot, &order.choices());
@@ -98,7 +93,6 @@ fn by_order<'a>(
 fn by_hand<'a>(screen: &Screen, awake: &Awake, trusted: &'a Trusted) -> Result<Option<Agreed<'a>>> {
     let mut serial = trusted.newest();
     let mut key: Option<Identities> = None;
-    ready(screen, serial);
     loop {
         let missing = || Stop::new(Code::NoMedium, format!("there is no snapshot {serial}"), "Choose another.");
         let snapshot = trusted.snapshot(serial).ok_or_else(missing)?;

@@ -1,6 +1,5 @@
 //! A disk image or block device and its partitions, without mounting.
 
-use std::fmt;
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom};
 use std::os::unix::fs::FileTypeExt as _;
@@ -8,18 +7,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use layout::Guid;
 use layout::disk::Table;
 use layout::gpt::{GptTable, Partition};
 
 use super::window::Window;
-use crate::capture::{content, table};
+use crate::capture::table;
 
 /// An open image.
 #[derive(Debug)]
 pub struct Image {
     path: PathBuf,
-    whole: Window,
     table: Option<GptTable>,
     parts: Vec<Part>,
 }
@@ -30,21 +27,6 @@ pub struct Part {
     /// What the table says of it; `None` for the whole image.
     pub entry: Option<Partition>,
     window: Window,
-}
-
-/// Which partition is meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Pick {
-    /// The one of this number.
-    Number(u32),
-    /// The one of this GUID (PARTUUID).
-    Guid(Guid),
-    /// The only one of this type.
-    Type(Guid),
-    /// The only one of this name in the table.
-    Name(String),
-    /// The only one whose filesystem has this label.
-    Label(String),
 }
 
 impl Image {
@@ -82,7 +64,7 @@ impl Image {
                             whole.part(entry.first_lba.saturating_mul(bytes), entry.sectors.saturating_mul(bytes));
                         Part { entry: Some(entry), window }
                     });
-                    return Ok(Self { path: path.to_owned(), table: Some(table), parts: parts.collect(), whole });
+                    return Ok(Self { path: path.to_owned(), table: Some(table), parts: parts.collect() });
                 }
                 Table::Mbr => bail!("it has a DOS (MBR) partition table, which comes with a later version"),
                 Table::None => {}
@@ -91,8 +73,8 @@ impl Image {
         if let Some(error) = failure {
             return Err(error);
         }
-        let parts = vec![Part { entry: None, window: whole.clone() }];
-        Ok(Self { path: path.to_owned(), table: None, parts, whole })
+        let parts = vec![Part { entry: None, window: whole }];
+        Ok(Self { path: path.to_owned(), table: None, parts })
     }
 
     /// Its GPT; `None` where it has no partition table.
@@ -101,29 +83,19 @@ impl Image {
         self.table.as_ref()
     }
 
-    /// All of it.
-    #[must_use]
-    pub fn window(&self) -> Window {
-        self.whole.clone()
-    }
-
     /// Its partitions in the order of their numbers.
     #[must_use]
     pub fn partitions(&self) -> &[Part] {
         &self.parts
     }
 
-    /// The one partition that is meant.
+    /// The partition of this number.
     ///
     /// # Errors
-    /// When there is none, or more than one.
-    pub fn find(&self, pick: &Pick) -> anyhow::Result<&Part> {
-        let mut fitting = self.parts.iter().filter(|part| part.fits(pick));
-        match (fitting.next(), fitting.next()) {
-            (Some(part), None) => Ok(part),
-            (None, _) => bail!("{} has no partition {pick}", self.path.display()),
-            (Some(_), Some(_)) => bail!("{} has several partitions {pick}", self.path.display()),
-        }
+    /// When there is none.
+    pub fn partition(&self, number: u32) -> anyhow::Result<&Part> {
+        let fits = |part: &&Part| part.entry.as_ref().is_some_and(|entry| entry.number == number);
+        self.parts.iter().find(fits).with_context(|| format!("{} has no partition {number}", self.path.display()))
     }
 }
 
@@ -132,34 +104,6 @@ impl Part {
     #[must_use]
     pub fn window(&self) -> Window {
         self.window.clone()
-    }
-
-    fn fits(&self, pick: &Pick) -> bool {
-        let entry = |test: &dyn Fn(&Partition) -> bool| self.entry.as_ref().is_some_and(test);
-        match pick {
-            Pick::Number(number) => entry(&|entry| entry.number == *number),
-            Pick::Guid(guid) => entry(&|entry| entry.guid == *guid),
-            Pick::Type(guid) => entry(&|entry| entry.type_guid == *guid),
-            Pick::Name(name) => entry(&|entry| entry.name == *name),
-            Pick::Label(label) => self.label().is_some_and(|found| found == *label),
-        }
-    }
-
-    fn label(&self) -> Option<String> {
-        let ext = content::ext(&self.window).map(|ext| ext.label);
-        ext.or_else(|_| content::vfat(&self.window).map(|vfat| vfat.label)).ok()
-    }
-}
-
-impl fmt::Display for Pick {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number(number) => write!(f, "number {number}"),
-            Self::Guid(guid) => write!(f, "with the GUID {guid}"),
-            Self::Type(guid) => write!(f, "of the type {guid}"),
-            Self::Name(name) => write!(f, "named {name:?}"),
-            Self::Label(label) => write!(f, "with the volume label {label:?}"),
-        }
     }
 }
 

@@ -24,7 +24,7 @@ use manifest::Manifest;
 use serde::Serialize;
 use vault::{Contents, Identities, Vault};
 
-pub use self::image::{Image, Pick};
+pub use self::image::Image;
 use crate::capture::content;
 
 /// Version of [`Attestation`] in JSON.

@@ -1,6 +1,6 @@
 //! The walk over all filesystems of the images, beside the catalogue.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::{Context as _, bail};
 use layout::Kind;
@@ -66,8 +66,8 @@ pub(super) fn compare(input: &Input<'_>, images: &[Image]) -> anyhow::Result<Wal
         mounted: &mounted,
         places: HashMap::new(),
         result: Walked::default(),
-        left: &expected,
-        seen: BTreeMap::new(),
+        catalogue: &expected,
+        seen: BTreeSet::new(),
     };
     walk.result.entries = expected.len() as u64;
     for (index, place) in mounted.iter().enumerate() {
@@ -156,10 +156,10 @@ struct Walk<'a> {
     mounted: &'a [Mounted],
     /// Names of each inode that is no folder, by filesystem and number.
     places: HashMap<(usize, u32), Vec<Vec<u8>>>,
-    /// The catalogue.
-    left: &'a BTreeMap<Vec<u8>, Entry>,
+    /// What is expected, by path.
+    catalogue: &'a BTreeMap<Vec<u8>, Entry>,
     /// Paths of the catalogue that were found.
-    seen: BTreeMap<&'a [u8], ()>,
+    seen: BTreeSet<&'a [u8]>,
     result: Walked,
 }
 
@@ -175,7 +175,8 @@ impl<'a> Walk<'a> {
                 if self.mounted.iter().any(|other| other.at == full && !other.at.is_empty()) {
                     continue;
                 }
-                if child.path == LOST_FOUND && !self.left.contains_key(&full) && tree.children(&child)?.is_empty() {
+                if child.path == LOST_FOUND && !self.catalogue.contains_key(&full) && tree.children(&child)?.is_empty()
+                {
                     let unlike = Unlike::new("entry", "none", "folder");
                     self.adapted(&full, &unlike, "made by mke2fs in every filesystem");
                     continue;
@@ -193,11 +194,11 @@ impl<'a> Walk<'a> {
     /// Compares one entry; false when the catalogue has none of its name.
     fn entry(&mut self, index: usize, place: &Mounted, tree: &ExtTree, found: &Found) -> anyhow::Result<bool> {
         let full = joined(&place.at, &found.path);
-        let Some((key, expected)) = self.left.get_key_value(&full) else {
+        let Some((key, expected)) = self.catalogue.get_key_value(&full) else {
             self.differs(&full, Unlike::new("entry", "none", compare::kind(found.kind)));
             return Ok(false);
         };
-        self.seen.insert(key, ());
+        self.seen.insert(key);
         self.input.progress.advance(0, 1);
         let expected = self.first_name(expected);
         if found.kind != EntryKind::Directory {
@@ -221,18 +222,18 @@ impl<'a> Walk<'a> {
     /// A hard link has the metadata and content of its first name.
     fn first_name(&self, entry: &'a Entry) -> &'a Entry {
         match (&entry.kind, &entry.link) {
-            (EntryKind::HardLink, Some(first)) => self.left.get(first).unwrap_or(entry),
+            (EntryKind::HardLink, Some(first)) => self.catalogue.get(first).unwrap_or(entry),
             _ => entry,
         }
     }
 
     fn fat(&mut self, place: &Mounted, tree: &FatTree) -> anyhow::Result<()> {
         let lower = |path: &[u8]| String::from_utf8_lossy(path).to_lowercase();
-        let below = self.left.iter().filter(|(path, _)| is_within(path, &place.at));
+        let below = self.catalogue.iter().filter(|(path, _)| is_within(path, &place.at));
         let expected: HashMap<String, (&'a Vec<u8>, &'a Entry)> =
             below.map(|(path, entry)| (lower(path), (path, entry))).collect();
         if let Some((root, _)) = expected.get(&lower(&place.at)) {
-            self.seen.insert(root, ());
+            self.seen.insert(root);
         }
         for (path, found) in &tree.entries {
             let full = joined(&place.at, path.as_bytes());
@@ -241,7 +242,7 @@ impl<'a> Walk<'a> {
                 self.differs(&full, Unlike::new("entry", "none", compare::kind(kind)));
                 continue;
             };
-            self.seen.insert(key, ());
+            self.seen.insert(key);
             self.input.progress.advance(0, 1);
             if entry.kind != kind {
                 self.differs(&full, Unlike::new("type", compare::kind(entry.kind), compare::kind(kind)));
@@ -263,19 +264,19 @@ impl<'a> Walk<'a> {
     fn missing(&mut self, place: &Mounted, why: &str) {
         self.differs(&place.at, Unlike::new("filesystem", "as recorded", why));
         let owned = |path: &&'a Vec<u8>| holder(self.mounted, path).is_some_and(|holder| holder.at == place.at);
-        let below: Vec<&'a Vec<u8>> = self.left.keys().filter(owned).collect();
-        self.seen.extend(below.into_iter().map(|path| (path.as_slice(), ())));
+        let below: Vec<&'a Vec<u8>> = self.catalogue.keys().filter(owned).collect();
+        self.seen.extend(below.into_iter().map(Vec::as_slice));
     }
 
     /// Each group of hard links must be one inode, and no inode may have names of two groups.
     fn links(&mut self) {
-        let group = |path: &[u8]| match self.left.get(path) {
+        let group = |path: &[u8]| match self.catalogue.get(path) {
             Some(Entry { kind: EntryKind::HardLink, link: Some(first), .. }) => first.clone(),
             _ => path.to_vec(),
         };
         let mut inode_of: HashMap<Vec<u8>, (usize, u32)> = HashMap::new();
         let mut unlike = Vec::new();
-        let mut places: Vec<(&(usize, u32), &Vec<Vec<u8>>)> = self.places.iter().collect();
+        let mut places: Vec<_> = self.places.iter().collect();
         places.sort_by_key(|(_, names)| names.iter().min().cloned());
         for (inode, names) in &places {
             let mut names: Vec<&Vec<u8>> = names.iter().collect();
@@ -288,7 +289,7 @@ impl<'a> Walk<'a> {
                 }
             }
         }
-        for (path, entry) in self.left {
+        for (path, entry) in self.catalogue {
             let (EntryKind::HardLink, Some(first)) = (entry.kind, &entry.link) else { continue };
             let (Some(here), Some(there)) = (inode_of.get(path), inode_of.get(first)) else { continue };
             if here != there {
@@ -302,7 +303,7 @@ impl<'a> Walk<'a> {
     /// What the catalogue has and no image.
     fn unseen(&mut self) {
         let unseen: Vec<(&Vec<u8>, &Entry)> =
-            self.left.iter().filter(|(path, _)| !self.seen.contains_key(path.as_slice())).collect();
+            self.catalogue.iter().filter(|(path, _)| !self.seen.contains(path.as_slice())).collect();
         for (path, entry) in unseen {
             self.differs(path, Unlike::new("entry", compare::kind(entry.kind), "none"));
         }

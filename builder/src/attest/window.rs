@@ -22,12 +22,6 @@ impl Window {
         Self { file, start, length, position: 0 }
     }
 
-    /// Bytes in the window.
-    #[must_use]
-    pub fn length(&self) -> u64 {
-        self.length
-    }
-
     /// The stretch of this window; cut where the window ends.
     pub(super) fn part(&self, start: u64, length: u64) -> Self {
         let start = start.min(self.length);

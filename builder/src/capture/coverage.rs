@@ -108,7 +108,7 @@ fn sticks<'a>(layout: &'a Layout, stick: Option<&str>) -> BTreeSet<&'a NodeId> {
             layout.nodes.iter().filter(|node| layout.disks_below(&node.id).contains(&disk.id)).collect();
         let named = on_it.iter().any(|node| Some(node.path.as_str()) == stick);
         let labelled = |wanted: &&str| on_it.iter().any(|node| label(node) == Some(*wanted));
-        if named || STICK_LABELS.iter().all(|wanted| labelled(wanted)) {
+        if named || STICK_LABELS.iter().all(labelled) {
             found.extend(on_it.into_iter().map(|node| &node.id));
         }
     }

@@ -47,7 +47,7 @@ fn dmi(source: &Source) -> Option<Dmi> {
 fn os_release(text: &str) -> OsRelease {
     let value = |wanted: &str| {
         let lines = text.lines().filter_map(|line| line.split_once('='));
-        let value = lines.filter(|(key, _)| key.trim() == wanted).map(|(_, value)| unquote(value.trim())).last();
+        let value = lines.filter(|(key, _)| key.trim() == wanted).map(|(_, value)| unquote(value.trim())).next_back();
         value.unwrap_or_default()
     };
     OsRelease {

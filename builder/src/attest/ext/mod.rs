@@ -68,14 +68,19 @@ impl ExtTree {
             let inode = self.volume.inode(number)?;
             let found = self.found(path, &inode, folder.beyond_view).with_context(|| format!("inode {number}"))?;
             if let Some(seen) = &mut seen {
-                let entry = seen.remove(&name).with_context(|| format!("{} is seen by one reader only", shown(&found.path)))?;
+                let entry =
+                    seen.remove(&name).with_context(|| format!("{} is seen by one reader only", shown(&found.path)))?;
                 if !found.beyond_view {
                     agree(&found, &entry.metadata()?, &inode)?;
                 }
             }
             entries.push(found);
         }
-        ensure!(seen.is_none_or(|seen| seen.is_empty()), "{} has names that one reader does not see", shown(&folder.path));
+        ensure!(
+            seen.is_none_or(|seen| seen.is_empty()),
+            "{} has names that one reader does not see",
+            shown(&folder.path)
+        );
         Ok(entries)
     }
 
@@ -117,7 +122,12 @@ impl ExtTree {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub(super) fn hash(&self, found: &Found, mut hasher: ContentHasher, progress: &dyn Progress) -> anyhow::Result<Digest> {
+    pub(super) fn hash(
+        &self,
+        found: &Found,
+        mut hasher: ContentHasher,
+        progress: &dyn Progress,
+    ) -> anyhow::Result<Digest> {
         if found.beyond_view {
             let inode = self.volume.inode(found.inode)?;
             self.volume.stream(&inode, |bytes| {
@@ -154,10 +164,13 @@ impl ExtTree {
 
     /// The inode at a path without symlinks on the way.
     fn inode_at(&self, path: &[u8]) -> Option<Inode> {
-        path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).try_fold(self.volume.inode(ROOT).ok()?, |at, part| {
-            at.kind().filter(|kind| *kind == EntryKind::Directory)?;
-            self.volume.inode(*self.volume.folder(&at).ok()?.get(part)?).ok()
-        })
+        path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).try_fold(
+            self.volume.inode(ROOT).ok()?,
+            |at, part| {
+                at.kind().filter(|kind| *kind == EntryKind::Directory)?;
+                self.volume.inode(*self.volume.folder(&at).ok()?.get(part)?).ok()
+            },
+        )
     }
 }
 
