@@ -7,6 +7,7 @@ mod fstab;
 mod grub;
 mod network;
 mod room;
+mod swapfile;
 
 use layout::plan::Plan;
 use manifest::host::Host;
@@ -64,6 +65,7 @@ pub fn adapt(screen: &Screen, host: &Host, plan: &Plan) -> Result<Adaptation> {
     let mut done = Adaptation::default();
     fstab::check(plan, &mut done);
     network::check(host, &mut done);
+    swapfile::make(host, &mut done);
     {
         let room = Room::open()?;
         debconf::update(screen, &room, plan, host, &mut done);

@@ -149,7 +149,7 @@ impl Report {
     }
 }
 
-fn put_back(path: &Path, found: &fs::Metadata) -> io::Result<()> {
+pub(crate) fn put_back(path: &Path, found: &fs::Metadata) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt;
     let times = Timestamps {
         last_access: Timespec { tv_sec: found.atime(), tv_nsec: found.atime_nsec() },

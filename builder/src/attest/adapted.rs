@@ -4,6 +4,7 @@
 //! catalogue; one that ends with a slash stands for everything below it. The declaration lies in what is being judged, so it cannot widen what is
 //! accepted: below [`ALLOWED`] and the ESPs' `EFI` folders, nowhere else.
 
+use manifest::host::SwapFile;
 use serde::Deserialize;
 
 /// Folders with the reports of restores, without leading slashes.
@@ -18,6 +19,8 @@ pub(super) struct Rules {
     declared: Vec<Place>,
     /// `boot/efi/EFI`
     esp_folders: Vec<String>,
+    /// Swap files by the manifest, which are made anew.
+    swap_files: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -27,10 +30,11 @@ struct Place {
 }
 
 impl Rules {
-    /// Rules without a declaration, for ESPs mounted at these paths (without leading slashes).
-    pub(super) fn new(esps: &[String]) -> Self {
+    /// Rules without a declaration, for ESPs mounted at these paths (without leading slashes) and these swap files.
+    pub(super) fn new(esps: &[String], swap_files: &[SwapFile]) -> Self {
         let folder = |esp: &String| if esp.is_empty() { "EFI".to_owned() } else { format!("{esp}/EFI") };
-        Self { declared: Vec::new(), esp_folders: esps.iter().map(folder).collect() }
+        let swap_files = swap_files.iter().map(|file| file.path.trim_start_matches('/').to_owned());
+        Self { declared: Vec::new(), esp_folders: esps.iter().map(folder).collect(), swap_files: swap_files.collect() }
     }
 
     /// Adds what a report declares.
@@ -56,7 +60,8 @@ impl Rules {
             return Some(REPORT);
         }
         let esps = self.esp_folders.iter().any(|folder| within_ignoring_case(path, folder));
-        if !esps && !ALLOWED.iter().any(|folder| within(path, folder)) {
+        let swap = self.swap_files.iter().any(|file| file == path);
+        if !esps && !swap && !ALLOWED.iter().any(|folder| within(path, folder)) {
             return None;
         }
         let covers = |place: &&Place| {
@@ -84,7 +89,8 @@ mod tests {
     use super::*;
 
     fn rules(json: &str) -> Rules {
-        let mut rules = Rules::new(&["boot/efi".into()]);
+        let mut rules =
+            Rules::new(&["boot/efi".into()], &[SwapFile { path: "/swapfile".into(), size: layout::Bytes(1) }]);
         rules.declare(json.as_bytes()).unwrap();
         rules
     }
@@ -93,10 +99,13 @@ mod tests {
     fn what_is_declared_and_allowed_is_accepted() {
         let rules = rules(
             r#"{"verdict":"restored","adapted":[{"path":"/boot/grub/","reason":"boot loader"},{"path":"/boot/efi/","reason":"ESP"},
-                {"path":"/var/cache/debconf/config.dat","reason":"boot disk"}]}"#,
+                {"path":"/var/cache/debconf/config.dat","reason":"boot disk"},{"path":"/swapfile","reason":"made anew"},
+                {"path":"/swapfile2","reason":"made anew"}]}"#,
         );
         for (path, reason) in [
             ("boot/grub", Some("boot loader")),
+            ("swapfile", Some("made anew")),
+            ("swapfile2", None),
             ("boot/grub/i386-pc/core.img", Some("boot loader")),
             ("boot/grubby", None),
             ("boot/efi/EFI/debian/grubx64.efi", Some("ESP")),
@@ -123,7 +132,7 @@ mod tests {
 
     #[test]
     fn without_a_declaration_nothing_is_accepted() {
-        assert_eq!(Rules::new(&[]).reason(b"boot/grub/grub.cfg"), None);
+        assert_eq!(Rules::new(&[], &[]).reason(b"boot/grub/grub.cfg"), None);
         assert!(Rules::default().declare(b"not json").is_err());
     }
 }

@@ -56,7 +56,8 @@ pub(super) fn compare(input: &Input<'_>, images: &[Image]) -> anyhow::Result<Wal
         Some(host) => of_host(host, images)?,
         None => (vec![only_filesystem(images)?], Vec::new()),
     };
-    let mut rules = Rules::new(&esps);
+    let swap_files = input.manifest.host.as_ref().map_or(&[][..], |host| &host.swap_files);
+    let mut rules = Rules::new(&esps, swap_files);
     read_reports(&mounted, &mut rules)?;
     let bytes = expected.values().map(|entry| entry.size).sum();
     input.progress.expect(bytes, expected.len() as u64);
