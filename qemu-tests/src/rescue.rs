@@ -151,7 +151,10 @@ impl Patient {
             )?;
         }
         let swap = running.output("swapon --show=NAME --noheadings", COMMAND_LIMIT)?;
-        ensure!(!swap.trim().is_empty(), "the restored system has no swap");
+        let mut swap: Vec<&str> = swap.lines().map(str::trim).collect();
+        swap.sort_by_key(|name| !name.starts_with("/dev/"));
+        let whole = matches!(swap[..], [partition, "/var/swapfile"] if partition.starts_with("/dev/"));
+        ensure!(whole, "the restored system swaps to {swap:?}, not to its partition and its file");
         Ok(running)
     }
 }

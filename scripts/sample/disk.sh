@@ -48,6 +48,7 @@ UUID=$root_uuid  /              ext4    errors=remount-ro           0      1
 UUID=$(echo "$esp_serial" | sed 's/^..../&-/')                             /boot/efi      vfat    umask=0077                  0      1
 UUID=$home_uuid  /home          ext4    defaults,nosuid,nodev       0      2
 UUID=$swap_uuid  none           swap    sw                          0      0
+/var/swapfile                              none           swap    sw                          0      0
 END
 echo workstation >"$tree/etc/hostname"
 printf '127.0.0.1\tlocalhost\n127.0.1.1\tworkstation\n::1\tlocalhost ip6-localhost\n' >"$tree/etc/hosts"

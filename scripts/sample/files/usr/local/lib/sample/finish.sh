@@ -16,6 +16,7 @@ grub-install --target=x86_64-efi --efi-directory=/boot/efi --bootloader-id=debia
 grub-install --target=x86_64-efi --efi-directory=/boot/efi --removable || fail "GRUB for UEFI, removable path"
 grub-mkconfig -o /boot/grub/grub.cfg || fail "GRUB's menu"
 sh /usr/local/lib/sample/zoo.sh || fail "data"
+fallocate -l 16M /var/swapfile && chmod 600 /var/swapfile && mkswap -q /var/swapfile || fail "swap file"
 udevadm control --exit
 umount /boot/efi /home
 mount -n -o remount,ro / || fail "root is busy"
