@@ -202,3 +202,70 @@ fn the_disk_of_the_running_system_is_refused() {
     let disk = if parent.is_empty() { source } else { format!("/dev/{parent}") };
     host.refused(30, "may not be overwritten", &["create", &disk, "--yes", "--fixed-disk", &disk, "--serial", ""]);
 }
+
+/// A copy of the shared stick with its host, to write to. Adding to a stick mounts it, which needs root.
+fn stick_to_change() -> Option<Host> {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("not root: a stick cannot be mounted");
+        return None;
+    }
+    let host = Host::new();
+    for name in ["stick.img", "state", "lifeboat-identity.txt"] {
+        let copied =
+            Command::new("cp").args(["-a", "--sparse=always"]).arg(stick().path(name)).arg(host.path(name)).status();
+        assert!(copied.unwrap().success());
+    }
+    // The same inputs as the shared stick's, until a test changes them.
+    fs::copy(stick().path("rescue"), host.path("rescue")).unwrap();
+    Some(host)
+}
+
+fn on_esp(host: &Host, name: &str, command: &[&str]) -> Output {
+    let esp = format!("{}@@2M", host.path("stick.img").display());
+    Command::new(command[0]).args(["-i", &esp]).args(&command[1..]).arg(format!("::/{name}")).output().unwrap()
+}
+
+const ADD: &[&str] = &["backup", "--stick", "stick.img", "--source", "tree", "--json"];
+
+fn added(host: &Host) -> serde_json::Value {
+    let done = host.run(ADD);
+    assert!(done.status.success(), "{}", out(&done));
+    serde_json::from_slice(&done.stdout).unwrap()
+}
+
+#[test]
+fn a_backup_adds_a_snapshot_and_leaves_a_current_boot_slot_alone() {
+    let Some(host) = stick_to_change() else { return };
+    fs::write(host.path("tree/new"), "new").unwrap();
+    let report = added(&host);
+    assert_eq!((&report["snapshot"], &report["boot_slot_refreshed"]), (&2.into(), &false.into()));
+    let verified = host.run(&["verify", "--vault", "stick.img", "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&verified.stdout).unwrap();
+    assert_eq!(report["snapshots"], serde_json::json!([1, 2]), "{}", out(&verified));
+}
+
+#[test]
+fn a_new_rescue_program_goes_into_the_other_slot_which_is_then_the_one_in_use() {
+    let Some(host) = stick_to_change() else { return };
+    fs::write(host.path("rescue"), b"#!/bin/sh\n# new\n").unwrap();
+    assert_eq!(added(&host)["boot_slot_refreshed"], true);
+    assert_eq!(out(&on_esp(&host, "boot/grub/slot.cfg", &["mtype"])), "set slot=b\n");
+    let checked = judge("fsck.vfat", &["-n"], &part(&host, ESP, "esp.img"));
+    assert_eq!(out(&checked).lines().count(), 2, "{}", out(&checked));
+    assert_eq!(added(&host)["boot_slot_refreshed"], false);
+}
+
+#[test]
+fn a_boot_file_that_was_changed_is_never_signed() {
+    let Some(host) = stick_to_change() else { return };
+    fs::write(host.path("evil.cfg"), "linux /evil\n").unwrap();
+    let evil = host.path("evil.cfg");
+    let put = on_esp(&host, "boot/grub/grub.cfg", &["mcopy", "-o", evil.to_str().unwrap()]);
+    assert!(put.status.success(), "{}", out(&put));
+    fs::write(host.path("rescue"), b"#!/bin/sh\n# new\n").unwrap();
+    host.refused(21, "boot/grub/grub.cfg", ADD);
+    assert_eq!(out(&on_esp(&host, "boot/grub/slot.cfg", &["mtype"])), "set slot=a\n");
+    let listed = host.run(&["list", "--vault", "stick.img", "--json"]);
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(listed["snapshots"].as_array().unwrap().len(), 1, "nothing was added to a stick that is refused");
+}

@@ -159,14 +159,30 @@ impl Patient {
     }
 }
 
+/// An answer for [`follow`]: there is an order and nobody there, so a question is a failure.
+///
+/// # Errors
+/// Always.
+pub fn nobody(what: &str) -> anyhow::Result<Option<String>> {
+    bail!("the rescue asks for the {what}, though there is an order")
+}
+
+/// An answer for [`follow`]: silence.
+///
+/// # Errors
+/// Never.
+pub fn silence(_: &str) -> anyhow::Result<Option<String>> {
+    Ok(None)
+}
+
 /// Follows a rescue to its end. `answer` gives what is typed at a question, nothing for silence; `tell` gets a line now
 /// and then for people.
 ///
 /// # Errors
-/// When an event does not come in time, the guest is lost, or the machine does not switch off.
+/// When an event does not come in time, the guest is lost, `answer` fails, or the machine does not switch off.
 pub fn follow(
     running: &mut Running,
-    mut answer: impl FnMut(&str) -> Option<String>,
+    mut answer: impl FnMut(&str) -> anyhow::Result<Option<String>>,
     mut tell: impl FnMut(&str),
 ) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome {
@@ -196,7 +212,7 @@ pub fn follow(
             }
             "failed" => outcome.verdict = Verdict::Failed(event.clone()),
             "question" => {
-                if let Some(line) = answer(event["what"].as_str().unwrap_or_default()) {
+                if let Some(line) = answer(event["what"].as_str().unwrap_or_default())? {
                     running.send(&format!("{line}\r"))?;
                 }
             }

@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use vm::{Accel, Bus};
 
 use crate::capture::{Captured, captured};
-use crate::rescue::{Outcome, Patient, Verdict, follow, same_census};
+use crate::rescue::{Outcome, Patient, Verdict, follow, nobody, same_census};
 use crate::{lifeboat, place};
 
 /// Size of a disk as large as the sample's own.
@@ -51,13 +51,13 @@ impl Scenario {
         Patient::new(self.name, self.accel, &self.folder, bus, serial, size)
     }
 
-    /// Boots the stick on a patient, with the key plugged in, and follows it. Every question gets silence.
+    /// Boots the stick on a patient, with the key plugged in, and follows it. There is an order, and nobody there.
     ///
     /// # Errors
     /// When the rescue does not come to an end.
     pub fn rescue(&self, patient: &Patient) -> anyhow::Result<Outcome> {
         let mut running = patient.boot_stick(&self.captured.stick, Some(&self.captured.key))?;
-        let outcome = follow(&mut running, |_| None, |_| ())?;
+        let outcome = follow(&mut running, nobody, |_| ())?;
         self.times(&outcome);
         Ok(outcome)
     }

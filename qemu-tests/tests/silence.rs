@@ -1,7 +1,7 @@
 //! No order and no answer: the machine switches itself off, and its disk is as it was.
 
 use qemu_tests::capture::STICK_SERIAL;
-use qemu_tests::rescue::{Verdict, follow};
+use qemu_tests::rescue::{Verdict, follow, silence};
 use qemu_tests::scenario::Scenario;
 use qemu_tests::{place, tamper};
 use vm::{Bus, Disk, Firmware, Machine};
@@ -23,7 +23,7 @@ fn silence_powers_off_and_leaves_the_disk_untouched() -> anyhow::Result<()> {
         .disk(Disk::new(&scenario.captured.stick, Bus::Usb, STICK_SERIAL).snapshot())
         .disk(Disk::new(&scenario.captured.key, Bus::Usb, "LBKEY").snapshot())
         .start()?;
-    let outcome = follow(&mut running, |_| None, |_| ())?;
+    let outcome = follow(&mut running, silence, |_| ())?;
     assert_eq!(outcome.verdict, Verdict::Nothing);
     assert!(outcome.count("question") > 0 && outcome.count("power-off") == 1, "{:?}", outcome.events);
     scenario.untouched(&patient, &before, &outcome)?;

@@ -11,7 +11,7 @@ fn the_disks_serial_number_typed_on_the_serial_console_is_consent() -> anyhow::R
     let mut running = patient.boot_stick(&scenario.captured.stick, Some(&scenario.captured.key))?;
     // The first answer is wrong, as first answers are.
     let mut answers = vec!["WD-TYPED-77", "WD-TYPED-76"];
-    let answer = |what: &str| (what == "serial").then(|| answers.pop().map(str::to_owned)).flatten();
+    let answer = |what: &str| Ok((what == "serial").then(|| answers.pop().map(str::to_owned)).flatten());
     let outcome = follow(&mut running, answer, |_| ())?;
     scenario.times(&outcome);
     assert_eq!((outcome.count("question"), &outcome.report()?["consent"]), (2, &"typed".into()));

@@ -19,7 +19,8 @@ pub fn run(context: &Context, args: &Order) -> anyhow::Result<Exit> {
     let now = Timestamp::now();
     let order = RestoreOrder {
         format: FORMAT,
-        id: format!("order-{}", now.strftime("%Y%m%dT%H%M%SZ")).parse()?,
+        // To the microsecond: two orders of one second are two orders.
+        id: format!("order-{}", now.strftime("%Y%m%dT%H%M%S-%6fZ")).parse()?,
         stick: stick.guid().clone(),
         host_name: context.config.host_name()?,
         machine: machine(&args.machine)?,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use qemu_tests::capture::{Captured, Source};
 use qemu_tests::progress::Progress;
-use qemu_tests::rescue::{Outcome, Patient, follow};
+use qemu_tests::rescue::{Outcome, Patient, follow, nobody};
 use qemu_tests::sample::Sample;
 use qemu_tests::{census, lifeboat, place};
 use serde::Serialize;
