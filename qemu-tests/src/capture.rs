@@ -186,8 +186,7 @@ struct Stamp {
 /// When the capture fails.
 pub fn captured() -> anyhow::Result<Captured> {
     let folder = place::folder("vm-state")?;
-    let lock = std::fs::File::create(folder.join("lock"))?;
-    lock.lock().context("waiting for another test that captures")?;
+    let _alone = place::hold("capture")?;
     let sample = Sample::get()?;
     let mut programs = Vec::new();
     for name in ["lifeboat", "lifeboat-rescue"] {

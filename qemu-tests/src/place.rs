@@ -1,5 +1,6 @@
 //! Where things lie under `target/`.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -31,6 +32,17 @@ pub fn scratch(scenario: &str) -> anyhow::Result<PathBuf> {
     }
     std::fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
     Ok(path)
+}
+
+/// Waits until no other process holds `name`, and holds it until the file is dropped.
+///
+/// # Errors
+/// When the lock file cannot be made.
+pub fn hold(name: &str) -> anyhow::Result<File> {
+    let path = folder("vm-locks")?.join(name);
+    let file = File::create(&path).with_context(|| format!("making {}", path.display()))?;
+    file.lock().with_context(|| format!("locking {}", path.display()))?;
+    Ok(file)
 }
 
 /// The folder for the machines' logs.

@@ -35,6 +35,7 @@ impl Sample {
     /// # Errors
     /// When debootstrap fails, or the first boot does.
     pub fn get() -> anyhow::Result<Self> {
+        let _alone = place::hold("sample")?;
         let folder = place::folder("vm-assets")?.join("sample");
         let raw = folder.join("raw.env");
         if !raw.exists() {

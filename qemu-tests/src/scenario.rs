@@ -1,5 +1,6 @@
 //! What scenarios have in common: begin with the captured stick, end with a restored machine or an untouched disk.
 
+use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,8 @@ pub struct Scenario {
     /// How machines run here.
     pub accel: Accel,
     begun: Instant,
+    /// One scenario at a time, whoever started it: they share processors, logs and folders.
+    _alone: File,
 }
 
 impl Scenario {
@@ -37,10 +40,11 @@ impl Scenario {
     /// # Errors
     /// When the capture fails.
     pub fn begin(name: &'static str) -> anyhow::Result<Self> {
+        let alone = place::hold("scenario")?;
         say(&format!("scenario {name}"));
         let captured = captured()?;
         let accel = crate::sample::Sample::get()?.accel;
-        Ok(Self { name, folder: place::scratch(name)?, captured, accel, begun: Instant::now() })
+        Ok(Self { name, folder: place::scratch(name)?, captured, accel, begun: Instant::now(), _alone: alone })
     }
 
     /// A machine with an empty disk.

@@ -39,7 +39,7 @@ pub use identity::{Identities, Recipient};
 pub use path::{EntryPath, escape, unescape};
 pub use progress::Progress;
 pub use restore::{Restore, Restored, Selection};
-pub use source::Exclusion;
+pub use source::{Exclusion, FLAGS_KEPT};
 pub use store::{Ext4Store, FolderStore, Lock, NewObject, Store};
 pub use vault::{InitOptions, VERSION, Vault};
 pub use verify::Fault;

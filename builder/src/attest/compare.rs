@@ -1,26 +1,8 @@
 //! Entry against entry: what a catalogue says and what an image has. Pure.
 
-use vault::{Digest, Entry, EntryKind, Time};
+use vault::{Digest, Entry, EntryKind, FLAGS_KEPT, Time};
 
 use super::found::Found;
-
-/// Inode flags that are restored and compared: those an administrator can set, by `FS_*_FL` of `linux/fs.h`:
-/// s u c S i a d A D j t T C x P.
-const FLAGS: u32 = 0x1
-    | 0x2
-    | 0x4
-    | 0x8
-    | 0x10
-    | 0x20
-    | 0x40
-    | 0x80
-    | 0x4000
-    | 0x8000
-    | 0x1_0000
-    | 0x2_0000
-    | 0x80_0000
-    | 0x200_0000
-    | 0x2000_0000;
 
 /// One way in which an entry differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +47,7 @@ pub(super) fn metadata(expected: &Entry, found: &Found) -> Vec<Unlike> {
     };
     check("device number", device(expected.rdev), device(found.rdev));
     if matches!(expected.kind, EntryKind::File | EntryKind::Directory) {
-        check("inode flags", format!("{:#x}", expected.flags & FLAGS), format!("{:#x}", found.flags & FLAGS));
+        check("inode flags", format!("{:#x}", expected.flags & FLAGS_KEPT), format!("{:#x}", found.flags & FLAGS_KEPT));
         check("project", expected.project.to_string(), found.project.to_string());
     }
     unlike.extend(xattrs(&expected.xattrs, &found.xattrs));

@@ -1,3 +1,5 @@
+//! Capture of a machine made of files: tables and filesystems by their own tools, sysfs by hand.
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;

@@ -1,3 +1,5 @@
+//! Matching, case by case: which disk takes whose place, and when nobody may say so.
+
 use super::*;
 use crate::disk::Table;
 use crate::graph::Kind;

@@ -1,3 +1,5 @@
+//! Plans: what is destroyed, what is made, and what the tired admin reads of it.
+
 use super::*;
 use crate::disk::{Disk, Table};
 use crate::gpt::{BIOS_BOOT, GptTable, Partition};

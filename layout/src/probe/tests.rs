@@ -1,3 +1,5 @@
+//! Assembling the graph from captured tools' output.
+
 use super::*;
 use crate::gpt::{ESP, GptTable};
 use crate::mountinfo;

@@ -1,3 +1,5 @@
+//! Sizes: the same disk, a larger one, a smaller one, other sectors.
+
 use proptest::prelude::*;
 
 use super::*;

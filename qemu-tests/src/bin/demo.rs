@@ -135,17 +135,13 @@ impl Demo {
         self.progress.stage("a replacement machine with an empty, larger disk boots the stick (UEFI)");
         let mut running = patient.boot_stick(&captured.stick, Some(&captured.key))?;
         let progress = &mut self.progress;
-        let outcome = follow(
-            &mut running,
-            |_| None,
-            |line| {
-                if ["ready", "plan", "consent", "restored"].contains(&line) {
-                    progress.stage(&format!("rescue: {line}"));
-                } else {
-                    progress.passing(&format!("rescue: {line}"));
-                }
-            },
-        )?;
+        let outcome = follow(&mut running, nobody, |line| {
+            if ["ready", "plan", "consent", "restored"].contains(&line) {
+                progress.stage(&format!("rescue: {line}"));
+            } else {
+                progress.passing(&format!("rescue: {line}"));
+            }
+        })?;
         self.report.rescue_ready_seconds = outcome.ready.map(rounded).unwrap_or_default();
         let restore = outcome.restored.zip(outcome.consent).map(|(end, begin)| end.saturating_sub(begin));
         self.report.restore_seconds = restore.map(rounded).unwrap_or_default();

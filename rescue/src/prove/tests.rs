@@ -1,3 +1,5 @@
+//! Comparing a restored tree with the catalogue: every kind of difference is seen.
+
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::Arc;
 

@@ -11,7 +11,7 @@ use crate::path::EntryPath;
 
 /// Inode flags that are kept: those an administrator can set, not those by which a filesystem describes its own layout.
 /// Values are `FS_*_FL` of `linux/fs.h`: s u c S i a d A D j t T C x P.
-pub(crate) const FLAGS_KEPT: u32 = 0x1
+pub const FLAGS_KEPT: u32 = 0x1
     | 0x2
     | 0x4
     | 0x8

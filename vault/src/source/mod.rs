@@ -6,5 +6,6 @@ mod inode;
 mod walk;
 
 pub use exclude::Exclusion;
-pub(crate) use inode::{FLAGS_KEPT, Facts, extents_of, facts_of, project_of, read_link, set_project, take_attributes};
+pub use inode::FLAGS_KEPT;
+pub(crate) use inode::{Facts, extents_of, facts_of, project_of, read_link, set_project, take_attributes};
 pub(crate) use walk::{Found, Walk, open_beneath};

@@ -1,3 +1,5 @@
+//! Coverage, cell by cell: which object of which machine gets which word.
+
 use std::collections::BTreeMap;
 
 use layout::lsblk::BlockDevice;
