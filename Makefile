@@ -11,7 +11,7 @@ TARGET = x86_64-unknown-linux-gnu
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 NAME = lifeboat-$(VERSION)-$(TARGET)
 SAMPLE = target/vm-assets/sample
-PROFILE = target/$(TARGET)/release
+PROFILE = $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release
 
 # An administrator's tools, mkfs among them, are not on every user's path.
 export PATH := $(PATH):/usr/sbin:/sbin
@@ -56,7 +56,7 @@ units:
 
 # One machine at a time: two processors do not emulate four.
 scenarios: programs $(SAMPLE)/raw.env
-	cargo test --release -p qemu-tests --tests -- --test-threads=1 --nocapture
+	cargo test --release -p qemu-tests --tests --no-fail-fast -- --test-threads=1 --nocapture
 
 # Where an administrator's programs go; PREFIX=/usr for packages.
 PREFIX = /usr/local

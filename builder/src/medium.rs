@@ -136,10 +136,10 @@ impl Stick {
             .with_context(|| format!("opening the vault on the stick {}", self.target.display()))
     }
 
-    /// Writes a file on the data partition, whole or not at all.
+    /// Writes a new file on the data partition, whole or not at all.
     ///
     /// # Errors
-    /// When writing fails.
+    /// When there is one of that name, or writing fails.
     pub fn put(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
         let path = self.folder().join(name);
         let folder = path.parent().unwrap_or(self.folder());
@@ -148,7 +148,7 @@ impl Stick {
             let mut file = tempfile::NamedTempFile::new_in(folder)?;
             file.write_all(bytes)?;
             file.as_file().sync_all()?;
-            file.persist(&path)?;
+            file.persist_noclobber(&path)?;
             fs::File::open(folder)?.sync_all()
         };
         write().with_context(|| format!("writing {name} on the stick {}", self.target.display()))
