@@ -5,6 +5,7 @@
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -278,11 +279,43 @@ fn two_runs_at_once_exclude_each_other() {
 }
 
 #[test]
-fn what_cannot_be_read_is_named_and_ends_with_a_warning() {
+fn a_source_that_is_not_there_is_an_error_and_the_vault_stays_usable() {
     let site = Site::ready();
     site.refused(1, &["no-such-tree"], &["backup", "--vault", "VAULT", "--source", "/no-such-tree"]);
-    assert!(site.path("vault/vault.json").is_file());
     site.backup();
+}
+
+/// Root reads everything, so the run is somebody else's, with a copy of the program that everybody may start.
+#[test]
+fn a_file_that_cannot_be_read_is_named_and_the_rest_is_kept() {
+    const NOBODY: u32 = 65534;
+    let site = Site::new();
+    let program = site.path("lifeboat");
+    fs::copy(env!("CARGO_BIN_EXE_lifeboat"), &program).unwrap();
+    fs::write(site.path("tree/etc/secret"), "secret").unwrap();
+    fs::set_permissions(site.path("tree/etc/secret"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(site.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(site.path("work")).unwrap();
+    let root = rustix::process::geteuid().is_root();
+    if root {
+        std::os::unix::fs::chown(site.path("work"), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let run = |args: &[&str]| {
+        let mut command = Command::new(&program);
+        command.args(args).current_dir(site.path("work")).env("LIFEBOAT_STATE", site.path("work/state"));
+        if root {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command.output().unwrap()
+    };
+    let made = run(&["init", "--vault", "vault", "--identity", "id.txt", "--yes"]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let stored = run(&["backup", "--vault", "vault", "--source", "../tree"]);
+    let said = String::from_utf8_lossy(&stored.stdout);
+    assert_eq!(stored.status.code(), Some(3), "{said}");
+    assert!(said.contains("warning: /etc/secret"), "{said}");
+    run(&["extract", "--vault", "vault", "--identity", "id.txt", "latest", "--to", "out"]);
+    assert!(site.path("work/out/etc/fstab").is_file() && !site.path("work/out/etc/secret").exists());
 }
 
 #[test]
