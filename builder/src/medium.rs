@@ -192,9 +192,15 @@ fn partition_node(disk: &Path, number: u32) -> anyhow::Result<PathBuf> {
 }
 
 /// The stick made last: where it was, or whichever disk carries its GUID now.
-fn find_known(context: &Context) -> anyhow::Result<PathBuf> {
+///
+/// # Errors
+/// Exit 10 when this host has made none, or it is not plugged in.
+pub fn find_known(context: &Context) -> anyhow::Result<PathBuf> {
     let Some(known) = context.state.stick()? else {
-        return Err(refusal(Exit::NoVault, "no stick is named: give --stick, or make one with `lifeboat create`"));
+        return Err(refusal(
+            Exit::NoVault,
+            "no vault and no stick is named; name one, or make a stick with `lifeboat create`",
+        ));
     };
     let is_it = |path: &Path| stick::locate(path).ok().flatten().is_some_and(|stick| stick.guid == known.guid);
     if is_it(&known.target) {

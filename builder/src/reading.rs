@@ -195,13 +195,10 @@ fn choose_host(vault: &Vault, named: Option<&str>, context: &Context) -> anyhow:
     }
 }
 
+/// The configured vault or stick, else the stick made last, wherever it is plugged in now.
 fn default_place(context: &Context) -> anyhow::Result<PathBuf> {
-    let known = || anyhow::Ok(context.state.stick()?.map(|stick| stick.target));
-    let configured = context.config.vault.clone().or_else(|| context.config.stick.clone());
-    match configured.map_or_else(known, |place| Ok(Some(place)))? {
-        Some(place) => Ok(place),
-        None => {
-            Err(refusal(Exit::NoVault, "no vault is named: give --vault, or set vault or stick in the configuration"))
-        }
+    match context.config.vault.as_ref().or(context.config.stick.as_ref()) {
+        Some(place) => Ok(place.clone()),
+        None => medium::find_known(context),
     }
 }

@@ -236,6 +236,7 @@ fn wrong_calls_and_configurations_change_nothing() {
     site.refused(31, &["--yes"], &["init", "--vault", "VAULT", "--identity", "ID"]);
     assert!(!site.path("vault").exists() && !site.path("id.txt").exists());
     site.refused(10, &["vault"], &["list", "--vault", "VAULT"]);
+    site.refused(10, &["no stick is named"], &["list"]);
     let config = site.path("config.toml");
     fs::write(&config, "version = 1\nexlude = []\n").unwrap();
     let config = config.to_str().unwrap();
@@ -293,7 +294,7 @@ fn a_file_that_cannot_be_read_is_named_and_the_rest_is_kept() {
     let program = site.path("lifeboat");
     fs::copy(env!("CARGO_BIN_EXE_lifeboat"), &program).unwrap();
     fs::write(site.path("tree/etc/secret"), "secret").unwrap();
-    fs::set_permissions(site.path("tree/etc/secret"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(site.path("tree/etc/secret"), fs::Permissions::from_mode(0o000)).unwrap();
     fs::set_permissions(site.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     fs::create_dir(site.path("work")).unwrap();
     let root = rustix::process::geteuid().is_root();

@@ -147,6 +147,7 @@ fn a_stick_can_be_read_without_mounting_it() {
     let host = stick();
     for args in [
         vec!["verify", "--vault", "stick.img"],
+        vec!["verify"],
         vec!["verify", "--vault", "stick.img", "--level", "data", "--identity", "lifeboat-identity.txt"],
         vec!["extract", "--vault", "stick.img", "--identity", "lifeboat-identity.txt", "latest", "--to", "out"],
     ] {
