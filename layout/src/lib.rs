@@ -16,7 +16,10 @@ pub mod fstab;
 pub mod gpt;
 pub mod graph;
 pub mod lsblk;
+pub mod luks;
+pub mod lvm;
 pub mod matching;
+pub mod md;
 pub mod mountinfo;
 pub mod plan;
 pub mod probe;
@@ -25,6 +28,7 @@ pub mod solve;
 pub mod swap;
 pub mod units;
 pub mod vfat;
+pub mod xfs;
 
 pub use graph::{Kind, Layout, Mount, Node, NodeId, Opaque};
 pub use units::{Bytes, Guid, GuidError};

@@ -1,0 +1,132 @@
+//! LUKS containers, versions 1 and 2. The header itself, with its key slots, is secret and is kept elsewhere, sealed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::Bytes;
+
+/// A LUKS container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Luks {
+    /// 1 or 2.
+    pub version: u8,
+    /// UUID in lower case.
+    pub uuid: String,
+    /// Label (version 2), empty where none is set.
+    pub label: String,
+    /// Cipher and mode as the kernel's crypto names them: `aes-xts-plain64`.
+    pub cipher: String,
+    /// Bits of the volume key.
+    pub key_bits: u32,
+    /// Bytes of an encryption sector.
+    pub sector_size: u32,
+    /// First byte of the data.
+    pub data_start: Bytes,
+    /// Numbers of the key slots in use.
+    pub slots: Vec<u32>,
+    /// Types of the tokens (version 2): `systemd-tpm2`, `systemd-fido2`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<String>,
+    /// Name of the opened container below `/dev/mapper`, where it was open when captured.
+    pub name: Option<String>,
+}
+
+/// Output that is not cryptsetup's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cryptsetup's dump has no {0}")]
+pub struct DumpError(&'static str);
+
+impl Luks {
+    /// Programs that making needs.
+    pub const TOOLS: &[&str] = &["cryptsetup"];
+
+    /// Reads `cryptsetup luksDump`.
+    ///
+    /// # Errors
+    /// When it is no dump of version 1 or 2.
+    pub fn parse(text: &str) -> Result<Self, DumpError> {
+        let value = |key: &'static str| {
+            let found = text.lines().find_map(|line| line.trim().strip_prefix(key)?.strip_prefix(':'));
+            found.map(str::trim).ok_or(DumpError(key))
+        };
+        let bytes = |key: &'static str| -> Result<u64, DumpError> {
+            value(key)?.split(' ').next().and_then(|number| number.parse().ok()).ok_or(DumpError(key))
+        };
+        let number = |key: &'static str| bytes(key).map(|value| u32::try_from(value).unwrap_or(0));
+        let uuid = value("UUID")?.to_lowercase();
+        match value("Version")? {
+            "1" => Ok(Self {
+                version: 1,
+                uuid,
+                label: String::new(),
+                cipher: format!("{}-{}", value("Cipher name")?, value("Cipher mode")?),
+                key_bits: number("MK bits")?,
+                sector_size: 512,
+                data_start: Bytes(bytes("Payload offset")?.saturating_mul(512)),
+                slots: old_slots(text),
+                tokens: Vec::new(),
+                name: None,
+            }),
+            "2" => Ok(Self {
+                version: 2,
+                uuid,
+                label: value("Label").map(|label| if label == "(no label)" { "" } else { label })?.to_owned(),
+                cipher: value("cipher")?.to_owned(),
+                key_bits: number("Cipher key").or_else(|_| number("Key"))?,
+                sector_size: number("sector")?,
+                data_start: Bytes(bytes("offset")?),
+                slots: section(text, "Keyslots:").filter_map(|(slot, _)| slot.parse().ok()).collect(),
+                tokens: section(text, "Tokens:").map(|(_, kind)| kind.to_owned()).collect(),
+                name: None,
+            }),
+            _ => Err(DumpError("version that is known here")),
+        }
+    }
+
+    /// The path of the opened container's node; by UUID where it was not open.
+    #[must_use]
+    pub fn path(&self) -> String {
+        self.name
+            .as_ref()
+            .map_or_else(|| format!("/dev/mapper/luks-{}", self.uuid), |name| format!("/dev/mapper/{name}"))
+    }
+}
+
+/// The `N: type` lines of a section of version 2.
+fn section<'a>(text: &'a str, heading: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let lines = text.lines().skip_while(move |line| *line != heading).skip(1);
+    let lines = lines.take_while(|line| line.starts_with([' ', '\t']));
+    lines.filter_map(|line| {
+        let (number, kind) = line.strip_prefix("  ")?.split_once(':')?;
+        number.chars().all(|char| char.is_ascii_digit()).then(|| (number, kind.trim()))
+    })
+}
+
+fn old_slots(text: &str) -> Vec<u32> {
+    let enabled = text.lines().filter_map(|line| line.strip_prefix("Key Slot ")?.strip_suffix(": ENABLED"));
+    enabled.filter_map(|number| number.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_versions_are_read_from_captured_dumps() {
+        let two = Luks::parse(include_str!("../fixtures/stacks/luks2.dump")).unwrap();
+        assert_eq!((two.version, two.label.as_str(), two.cipher.as_str()), (2, "sealed", "aes-xts-plain64"));
+        assert_eq!((two.key_bits, two.sector_size, two.data_start), (512, 512, Bytes(16 << 20)));
+        assert_eq!((two.slots.as_slice(), two.tokens.len()), (&[0][..], 0));
+        let one = Luks::parse(include_str!("../fixtures/stacks/luks1.dump")).unwrap();
+        assert_eq!((one.version, one.uuid.as_str()), (1, "33333333-3333-4333-8333-333333333333"));
+        assert_eq!((one.cipher.as_str(), one.data_start), ("aes-xts-plain64", Bytes(2 << 20)));
+        assert_eq!(one.slots, [0]);
+    }
+
+    #[test]
+    fn other_text_is_no_container() {
+        assert_eq!(Luks::parse(""), Err(DumpError("UUID")));
+        let later = include_str!("../fixtures/stacks/luks2.dump").replacen("\t2", "\t3", 1);
+        assert!(Luks::parse(&later).is_err());
+    }
+}
