@@ -8,9 +8,12 @@ use serde::{Deserialize, Serialize};
 use crate::disk::Disk;
 use crate::ext::Ext;
 use crate::gpt::Partition;
+use crate::lvm::{LogicalVolume, PhysicalVolume, VolumeGroup};
+use crate::md::Array;
 use crate::swap::Swap;
 use crate::units::Bytes;
 use crate::vfat::Vfat;
+use crate::xfs::Xfs;
 
 /// A node's name inside one layout: `disk:QM0001`, `part:<GUID>`, `fs:<UUID>`, or the kernel name where there is nothing better.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -49,10 +52,20 @@ pub enum Kind {
     Partition(Partition),
     /// An ext2, ext3 or ext4 filesystem.
     Ext(Ext),
+    /// An XFS filesystem.
+    Xfs(Xfs),
     /// A FAT filesystem.
     Vfat(Vfat),
     /// A swap area.
     Swap(Swap),
+    /// A software RAID array. It lies on its members.
+    Array(Array),
+    /// An LVM physical volume, on the device that holds it.
+    Pv(PhysicalVolume),
+    /// An LVM volume group, on its physical volumes.
+    Vg(VolumeGroup),
+    /// An LVM logical volume, on its group, or on its pool when it is thin.
+    Lv(LogicalVolume),
     /// Something that this version can name but not bring back.
     Opaque(Opaque),
 }
@@ -87,6 +100,14 @@ pub struct Layout {
     pub nodes: Vec<Node>,
     /// What was mounted where, `/` first.
     pub mounts: Vec<Mount>,
+}
+
+impl Kind {
+    /// A filesystem that can be mounted.
+    #[must_use]
+    pub fn is_filesystem(&self) -> bool {
+        matches!(self, Self::Ext(_) | Self::Xfs(_) | Self::Vfat(_))
+    }
 }
 
 impl Layout {

@@ -3,7 +3,9 @@
 //! Steps come in two lists. [`Plan::before`] is done before the trees are restored; [`Plan::after`] holds what could make a
 //! half-restored disk boot (the EFI system partition), and is done when the rest is in place.
 
-use std::collections::BTreeSet;
+mod place;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -11,35 +13,17 @@ use serde::{Deserialize, Serialize};
 use crate::ext::Ext;
 use crate::gpt::ESP;
 use crate::graph::{Kind, Layout, Mount, Node, NodeId};
+use crate::lvm::{Form, LogicalVolume, PhysicalVolume, VolumeGroup};
 use crate::matching::{Choice, Match, MatchError, Present, Why, match_disks};
+use crate::md::Array;
 use crate::solve::{Geometry, NewPartition, NewTable, SolveError, solve_gpt};
 use crate::swap::Swap;
 use crate::units::Bytes;
 use crate::vfat::Vfat;
+use crate::xfs::Xfs;
 
-/// A disk, or a partition of one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Device {
-    /// The disk's kernel name: `/dev/vda`.
-    pub disk: String,
-    /// The partition's number; none: the whole disk.
-    pub partition: Option<u32>,
-}
-
-impl Device {
-    /// The kernel's name of its node: a `p` comes before the number where the disk's name ends with a digit.
-    #[must_use]
-    pub fn path(&self) -> String {
-        match self.partition {
-            None => self.disk.clone(),
-            Some(number) if self.disk.ends_with(|last: char| last.is_ascii_digit()) => {
-                format!("{}p{number}", self.disk)
-            }
-            Some(number) => format!("{}{number}", self.disk),
-        }
-    }
-}
+pub use place::Device;
+use place::{Place, places};
 
 /// One thing that is done to a target. Doing it twice gives the same result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +60,47 @@ pub enum Step {
         old: Bytes,
         /// Size now.
         new: Bytes,
+    },
+    /// Make an XFS filesystem.
+    MakeXfs {
+        /// Where.
+        device: Device,
+        /// What.
+        xfs: Xfs,
+        /// Size of its device when it was recorded.
+        old: Bytes,
+        /// Size now.
+        new: Bytes,
+    },
+    /// Make a software RAID array and start it.
+    MakeArray {
+        /// What.
+        array: Array,
+        /// Its members; none for a place that stays empty.
+        members: Vec<Option<Device>>,
+    },
+    /// Make an LVM physical volume.
+    MakePv {
+        /// Where.
+        device: Device,
+        /// What.
+        volume: PhysicalVolume,
+    },
+    /// Make an LVM volume group.
+    MakeVg {
+        /// What.
+        group: VolumeGroup,
+        /// Its physical volumes.
+        devices: Vec<Device>,
+    },
+    /// Make an LVM logical volume and show its node.
+    MakeLv {
+        /// What.
+        volume: LogicalVolume,
+        /// Its size.
+        size: Bytes,
+        /// Bytes of an extent of its group.
+        extent: Bytes,
     },
     /// Make a FAT filesystem.
     MakeVfat {
@@ -117,6 +142,20 @@ impl fmt::Display for Step {
             Self::MakeExt { device, ext, new, .. } => {
                 write!(f, "make {} {} on {} ({new})", ext.fstype, ext.uuid, device.path())
             }
+            Self::MakeXfs { device, xfs, new, .. } => write!(f, "make xfs {} on {} ({new})", xfs.uuid, device.path()),
+            Self::MakeArray { array, members } => {
+                let names = members.iter().map(|member| member.as_ref().map_or("missing".into(), Device::path));
+                let names: Vec<String> = names.collect();
+                write!(f, "make {} {} over {}", array.level, array.path(), names.join(", "))
+            }
+            Self::MakePv { device, volume } => {
+                write!(f, "make LVM physical volume {} on {}", volume.uuid, device.path())
+            }
+            Self::MakeVg { group, devices } => {
+                let names: Vec<String> = devices.iter().map(Device::path).collect();
+                write!(f, "make volume group {} over {}", group.name, names.join(", "))
+            }
+            Self::MakeLv { volume, size, .. } => write!(f, "make volume {} ({size})", volume.path()),
             Self::MakeVfat { device, vfat, .. } => write!(f, "make FAT {} on {}", vfat.serial, device.path()),
             Self::MakeSwap { device, swap } => write!(f, "make swap {} on {}", swap.uuid, device.path()),
             Self::Mount { device, path, .. } => write!(f, "mount {} at {path}", device.path()),
@@ -167,6 +206,12 @@ pub enum PlanError {
     /// Disks could not be matched.
     #[error(transparent)]
     Match(#[from] MatchError),
+    /// Volumes or arrays do not fit on the disks together.
+    #[error("what lies on the disks does not fit: {source}")]
+    Volumes {
+        /// Why not.
+        source: SolveError,
+    },
     /// A disk does not take the recorded table.
     #[error("{disk} cannot take the place of {recorded}: {source}")]
     Solve {
@@ -205,9 +250,10 @@ pub fn plan(
     for found in match_disks(layout, &wanted, present, choices)? {
         plan.disks.push(plan_disk(layout, &found, present)?);
     }
+    let places = places(layout, &plan.disks).map_err(|source| PlanError::Volumes { source })?;
     let taken = |disk: &&Present| !plan.disks.iter().any(|one| one.target.path == disk.path);
     plan.untouched = present.iter().filter(taken).cloned().collect();
-    plan.fill_steps(layout, restores);
+    plan.fill_steps(layout, restores, &places);
     Ok(plan)
 }
 
@@ -226,17 +272,21 @@ impl Kind {
     pub fn required_tools(&self) -> &'static [&'static str] {
         match self {
             Self::Ext(_) => Ext::TOOLS,
+            Self::Xfs(_) => Xfs::TOOLS,
+            Self::Array(_) => Array::TOOLS,
+            Self::Pv(_) => PhysicalVolume::TOOLS,
+            Self::Lv(LogicalVolume { form: Form::ThinPool { .. }, .. }) => LogicalVolume::THIN_TOOLS,
             Self::Vfat(_) => Vfat::TOOLS,
             Self::Swap(_) => Swap::TOOLS,
             // The table is written by the rescue itself.
-            Self::Disk(_) | Self::Partition(_) | Self::Opaque(_) => &[],
+            Self::Disk(_) | Self::Partition(_) | Self::Vg(_) | Self::Lv(_) | Self::Opaque(_) => &[],
         }
     }
 }
 
 /// Recorded disks that are made again: those that hold a filesystem or swap area that comes back.
 fn wanted_disks(layout: &Layout, restores: &dyn Fn(&NodeId) -> bool) -> Vec<NodeId> {
-    let holds = |node: &&Node| node.kind.mounts() || matches!(node.kind, Kind::Swap(_));
+    let holds = |node: &&Node| node.kind.is_filesystem() || matches!(node.kind, Kind::Swap(_));
     let nodes = layout.nodes.iter().filter(holds).filter(|node| restores(&node.id));
     let below: BTreeSet<&NodeId> = nodes.flat_map(|node| layout.disks_below(&node.id)).collect();
     layout.disks().map(|(node, _)| &node.id).filter(|id| below.contains(id)).cloned().collect()
@@ -251,10 +301,13 @@ fn notes(layout: &Layout, restores: &dyn Fn(&NodeId) -> bool, wanted: &[NodeId])
         let below = layout.disks_below(&node.id);
         let here = !below.is_empty() && below.into_iter().all(|disk| wanted.contains(disk));
         let text = match &node.kind {
+            Kind::Lv(LogicalVolume { form: Form::Snapshot { origin }, .. }) if here => {
+                format!("does not come back: it is a snapshot of {origin}")
+            }
             Kind::Opaque(opaque) if here => {
                 format!("comes back as an empty partition: this version does not restore {}", opaque.what)
             }
-            Kind::Ext(_) | Kind::Vfat(_) if here && !restores(&node.id) => {
+            Kind::Ext(_) | Kind::Xfs(_) | Kind::Vfat(_) if here && !restores(&node.id) => {
                 "comes back empty: it was not captured".to_owned()
             }
             _ => continue,
@@ -295,27 +348,43 @@ fn describe_recorded(node: &Node) -> String {
 }
 
 fn describe_content(layout: &Layout, partition: &NewPartition) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    for node in layout.children(&partition.node) {
+    let parts = describe_on(layout, &partition.node, 0);
+    if !parts.is_empty() {
+        return parts.join(" ");
+    }
+    match partition.entry.type_guid.as_str() {
+        crate::gpt::BIOS_BOOT => "BIOS boot".to_owned(),
+        ESP => "EFI system partition, no filesystem".to_owned(),
+        _ => "no filesystem".to_owned(),
+    }
+}
+
+/// What lies on a node, and on that, for people. A graph with a circle (a hostile manifest) ends too.
+fn describe_on(layout: &Layout, id: &NodeId, depth: usize) -> Vec<String> {
+    let mut parts = Vec::new();
+    for node in layout.children(id).filter(|_| depth < 16) {
         parts.push(describe_node(node));
-        let paths = layout.mounts.iter().filter(|mount| mount.node == node.id);
-        parts.extend(paths.map(|mount| format!("at {}", mount.path)));
+        parts.extend(
+            layout.mounts.iter().filter(|mount| mount.node == node.id).map(|mount| format!("at {}", mount.path)),
+        );
+        let above = describe_on(layout, &node.id, depth + 1);
+        if !above.is_empty() {
+            parts.push(format!("({})", above.join(" ")));
+        }
     }
-    if parts.is_empty() {
-        parts.push(match partition.entry.type_guid.as_str() {
-            crate::gpt::BIOS_BOOT => "BIOS boot".to_owned(),
-            ESP => "EFI system partition, no filesystem".to_owned(),
-            _ => "no filesystem".to_owned(),
-        });
-    }
-    parts.join(" ")
+    parts
 }
 
 fn describe_node(node: &Node) -> String {
     let (what, id, label) = match &node.kind {
         Kind::Ext(ext) => (ext.fstype.as_str(), ext.uuid.as_str(), ext.label.as_str()),
+        Kind::Xfs(xfs) => ("xfs", xfs.uuid.as_str(), xfs.label.as_str()),
         Kind::Vfat(vfat) => ("vfat", vfat.serial.as_str(), vfat.label.as_str()),
         Kind::Swap(swap) => ("swap", swap.uuid.as_str(), swap.label.as_str()),
+        Kind::Array(array) => return format!("{} {}", array.level, array.short_name()),
+        Kind::Pv(_) => return "LVM".to_owned(),
+        Kind::Vg(group) => return format!("group {}", group.name),
+        Kind::Lv(volume) => return format!("volume {}", volume.name),
         Kind::Opaque(opaque) => return format!("{} (not restored)", opaque.what),
         Kind::Disk(_) | Kind::Partition(_) => return String::new(),
     };
@@ -328,42 +397,49 @@ impl Plan {
         self.disks.iter().map(|disk| disk.target.disk.serial.as_deref())
     }
 
-    fn fill_steps(&mut self, layout: &Layout, restores: &dyn Fn(&NodeId) -> bool) {
+    fn fill_steps(&mut self, layout: &Layout, restores: &dyn Fn(&NodeId) -> bool, places: &BTreeMap<NodeId, Place>) {
         let disks: Vec<String> = self.disks.iter().map(|disk| disk.target.path.clone()).collect();
         self.before.extend(disks.into_iter().map(|disk| Step::Save { disk }));
         let written: Vec<Step> = self.disks.iter().flat_map(|disk| [disk.clear(), disk.write()]).collect();
         self.before.extend(written);
-        let mut mounts: Vec<(&Mount, Device, bool)> = Vec::new();
-        for disk in &self.disks {
-            for partition in &disk.table.partitions {
-                let device = Device { disk: disk.target.path.clone(), partition: Some(partition.entry.number) };
-                let late = partition.entry.type_guid.as_str() == ESP;
-                for node in layout.children(&partition.node) {
-                    let made = make(node, &device, disk, partition);
-                    if late { &mut self.after } else { &mut self.before }.extend(made);
-                    let mounted = node.kind.mounts() && restores(&node.id);
-                    let here = layout.mounts.iter().filter(|mount| mounted && mount.node == node.id);
-                    mounts.extend(here.map(|mount| (mount, device.clone(), late)));
-                }
-            }
+        // In the order of the places on each disk, and what lies on several things after all of them: parents come first in a layout.
+        for node in self.in_order(layout, places) {
+            let Some(place) = places.get(&node.id) else { continue };
+            let made = make(layout, node, place, places);
+            if place.late { &mut self.after } else { &mut self.before }.extend(made);
+        }
+        let mut mounts: Vec<(&Mount, &Place)> = Vec::new();
+        for node in layout.nodes.iter().filter(|node| node.kind.is_filesystem() && restores(&node.id)) {
+            let Some(place) = places.get(&node.id) else { continue };
+            mounts.extend(layout.mounts.iter().filter(|mount| mount.node == node.id).map(|mount| (mount, place)));
         }
         // Parents before children: a parent's path is a proper prefix, and so shorter.
-        mounts.sort_by_key(|(mount, _, _)| (mount.path.len(), mount.path.clone()));
-        for (mount, device, late) in mounts {
+        mounts.sort_by_key(|(mount, _)| (mount.path.len(), mount.path.clone()));
+        for (mount, place) in mounts {
             let step = Step::Mount {
-                device,
+                device: place.device.clone(),
                 path: mount.path.clone(),
                 fstype: mount.fstype.clone(),
                 options: mount.options.clone(),
             };
-            if late { &mut self.after } else { &mut self.before }.push(step);
+            if place.late { &mut self.after } else { &mut self.before }.push(step);
         }
     }
-}
 
-impl Kind {
-    fn mounts(&self) -> bool {
-        matches!(self, Self::Ext(_) | Self::Vfat(_))
+    /// Nodes that have a place: what lies straight on partitions by disk and partition number, the rest as in the layout.
+    fn in_order<'a>(&self, layout: &'a Layout, places: &BTreeMap<NodeId, Place>) -> Vec<&'a Node> {
+        let partitions: Vec<&NodeId> =
+            self.disks.iter().flat_map(|disk| &disk.table.partitions).map(|p| &p.node).collect();
+        let first =
+            partitions.iter().flat_map(|id| layout.nodes.iter().filter(|node| node.on.as_slice() == [(*id).clone()]));
+        let mut ordered: Vec<&Node> = first.collect();
+        let rest = layout.nodes.iter().filter(|node| places.contains_key(&node.id) && !partitions.contains(&&node.id));
+        for node in rest {
+            if !ordered.iter().any(|other| other.id == node.id) {
+                ordered.push(node);
+            }
+        }
+        ordered
     }
 }
 
@@ -389,19 +465,25 @@ impl DiskPlan {
     }
 }
 
-fn make(node: &Node, device: &Device, disk: &DiskPlan, partition: &NewPartition) -> Option<Step> {
-    let device = device.clone();
+fn make(layout: &Layout, node: &Node, place: &Place, places: &BTreeMap<NodeId, Place>) -> Option<Step> {
+    let (device, old, new) = (place.device.clone(), place.old, place.new);
+    let below = || node.on.iter().map(|id| places.get(id).map(|place| place.device.clone()));
     match &node.kind {
-        Kind::Ext(ext) => Some(Step::MakeExt {
-            device,
-            ext: ext.clone(),
-            old: partition.old_size,
-            new: disk.table.size_of(partition),
-        }),
-        Kind::Vfat(vfat) => {
-            Some(Step::MakeVfat { device, vfat: vfat.clone(), logical_sector: disk.table.logical_sector })
-        }
+        Kind::Ext(ext) => Some(Step::MakeExt { device, ext: ext.clone(), old, new }),
+        Kind::Xfs(xfs) => Some(Step::MakeXfs { device, xfs: xfs.clone(), old, new }),
+        Kind::Vfat(vfat) => Some(Step::MakeVfat { device, vfat: vfat.clone(), logical_sector: place.sector }),
         Kind::Swap(swap) => Some(Step::MakeSwap { device, swap: swap.clone() }),
+        Kind::Array(array) => Some(Step::MakeArray { array: array.clone(), members: below().collect() }),
+        Kind::Pv(volume) => Some(Step::MakePv { device, volume: volume.clone() }),
+        Kind::Vg(group) => Some(Step::MakeVg { group: group.clone(), devices: below().flatten().collect() }),
+        Kind::Lv(LogicalVolume { form: Form::Snapshot { .. }, .. }) => None,
+        Kind::Lv(volume) => {
+            let extent = layout.nodes.iter().find_map(|node| match &node.kind {
+                Kind::Vg(group) if group.name == volume.group => Some(group.extent),
+                _ => None,
+            })?;
+            Some(Step::MakeLv { volume: volume.clone(), size: new, extent })
+        }
         Kind::Disk(_) | Kind::Partition(_) | Kind::Opaque(_) => None,
     }
 }
@@ -446,5 +528,7 @@ impl fmt::Display for Plan {
     }
 }
 
+#[cfg(test)]
+mod stack_tests;
 #[cfg(test)]
 mod tests;

@@ -11,10 +11,14 @@ use crate::ext::Ext;
 use crate::gpt::{BIOS_BOOT, Partition};
 use crate::graph::{Kind, Layout, Mount, Node, NodeId, Opaque};
 use crate::lsblk::{BlockDevice, partition_number};
+use crate::lvm::report::Report;
+use crate::lvm::{Form, LogicalVolume, PhysicalVolume};
+use crate::md::Array;
 use crate::mountinfo::{MountEntry, visible};
 use crate::swap::Swap;
 use crate::units::Bytes;
 use crate::vfat::Vfat;
+use crate::xfs::Xfs;
 
 /// What reading a device gave.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +34,8 @@ pub struct Probe {
 pub enum Content {
     /// ext2, ext3 or ext4.
     Ext(Ext),
+    /// XFS.
+    Xfs(Xfs),
     /// FAT.
     Vfat(Vfat),
     /// A swap area.
@@ -41,6 +47,15 @@ pub enum Content {
     /// Nothing that any tool knows.
     #[default]
     Unknown,
+}
+
+/// What the tools of arrays and volumes say, beside the devices' own bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stacks {
+    /// LVM's word on groups and volumes; empty where there is no LVM.
+    pub lvm: Report,
+    /// Arrays, by kernel name.
+    pub arrays: BTreeMap<String, Array>,
 }
 
 /// What lsblk's kinds and the kernel's names say of devices that are not disks of the host. Their contents are not looked at.
@@ -62,12 +77,18 @@ fn transient(device: &BlockDevice) -> Option<&'static str> {
 
 /// Makes the graph. `probes` is by kernel name; a device without one is taken to hold what lsblk's `fstype` says.
 #[must_use]
-pub fn assemble(devices: &[BlockDevice], probes: &BTreeMap<String, Probe>, mounts: &[MountEntry]) -> Layout {
+pub fn assemble(
+    devices: &[BlockDevice],
+    probes: &BTreeMap<String, Probe>,
+    stacks: &Stacks,
+    mounts: &[MountEntry],
+) -> Layout {
     let (layout, ids, top) = (Layout::default(), BTreeSet::new(), BTreeMap::new());
-    let mut graph = Assembly { devices, probes, layout, ids, top };
+    let mut graph = Assembly { devices, probes, stacks, layout, ids, top };
     for device in in_order(devices) {
         graph.add_device(device);
     }
+    graph.layout.nodes = parents_first(graph.layout.nodes);
     graph.add_mounts(mounts);
     graph.layout.mounts.sort_by(|one, other| one.path.cmp(&other.path));
     graph.layout
@@ -76,6 +97,7 @@ pub fn assemble(devices: &[BlockDevice], probes: &BTreeMap<String, Probe>, mount
 struct Assembly<'a> {
     devices: &'a [BlockDevice],
     probes: &'a BTreeMap<String, Probe>,
+    stacks: &'a Stacks,
     layout: Layout,
     ids: BTreeSet<NodeId>,
     /// What lies on top of a device, by kernel name: the device's own node, or that of what it holds.
@@ -84,10 +106,10 @@ struct Assembly<'a> {
 
 impl<'a> Assembly<'a> {
     fn add_device(&mut self, device: &'a BlockDevice) {
-        let on: Vec<NodeId> = device.parents.iter().filter_map(|name| self.top.get(name.as_str()).cloned()).collect();
+        let on = self.below(device);
         let transient_what = transient(device);
-        // Card readers without a card, unused loop and zram devices.
-        if device.size.0 == 0 {
+        // Card readers without a card, unused loop and zram devices; and what LVM keeps inside its volumes.
+        if device.size.0 == 0 || self.is_inside_volume(device) {
             return;
         }
         let probe = self.probes.get(&device.kname).cloned().unwrap_or_else(|| Probe {
@@ -103,6 +125,8 @@ impl<'a> Assembly<'a> {
                 format!("disk:{}", disk.serial.as_deref().or(disk.wwn.as_deref()).unwrap_or(&device.kname))
             }
             Kind::Partition(partition) => format!("part:{}", partition.guid),
+            Kind::Array(array) => format!("array:{}", array.uuid),
+            Kind::Lv(volume) => format!("lv:{}", volume.uuid),
             _ => format!("device:{}", device.kname),
         };
         let boot_core = matches!(&kind, Kind::Partition(partition) if partition.type_guid.as_str() == BIOS_BOOT);
@@ -111,8 +135,16 @@ impl<'a> Assembly<'a> {
         if transient_what.is_some() || probe.table.is_some() {
             return;
         }
+        if let Some(held) = self.physical_volume(device) {
+            let volume = self.add(format!("pv:{}", held.uuid), device, vec![id], Kind::Pv(held));
+            self.top.insert(&device.kname, volume);
+            return;
+        }
         let (wanted, kind) = match probe.content {
+            // A member's array, or a pool's volumes, lie on the device itself.
+            Content::Other(_) | Content::Unknown if self.is_member(device) => return,
             Content::Ext(ext) => (format!("fs:{}", ext.uuid), Kind::Ext(ext)),
+            Content::Xfs(xfs) => (format!("fs:{}", xfs.uuid), Kind::Xfs(xfs)),
             Content::Vfat(vfat) => (format!("fs:{}", vfat.serial), Kind::Vfat(vfat)),
             Content::Swap(swap) => (format!("swap:{}", swap.uuid), Kind::Swap(swap)),
             Content::Other(what) => (format!("raw:{}", device.kname), Kind::Opaque(Opaque { what })),
@@ -154,8 +186,73 @@ impl<'a> Assembly<'a> {
                 }
             }
             "" => opaque("unknown"),
-            other => opaque(other),
+            other => self
+                .stacks
+                .arrays
+                .get(&device.kname)
+                .cloned()
+                .map(Kind::Array)
+                .or_else(|| self.logical_volume(device).map(Kind::Lv))
+                .unwrap_or_else(|| opaque(other)),
         }
+    }
+
+    fn logical_volume(&self, device: &BlockDevice) -> Option<LogicalVolume> {
+        let found = self.stacks.lvm.logical.iter().find(|(volume, _)| volume.path() == device.path);
+        found.map(|(volume, _)| volume.clone())
+    }
+
+    fn physical_volume(&self, device: &BlockDevice) -> Option<PhysicalVolume> {
+        let found = self.stacks.lvm.volumes.iter().find(|found| found.device == device.path);
+        found.map(|found| found.volume.clone())
+    }
+
+    /// A pool's data and metadata, a mirror's legs, and the device that the kernel puts between a pool and its volumes.
+    fn is_inside_volume(&self, device: &BlockDevice) -> bool {
+        let Some(name) = device.path.strip_prefix("/dev/mapper/") else { return false };
+        let pool = name.strip_suffix("-tpool").map(|pool| format!("/dev/mapper/{pool}"));
+        let is_pool = |path: &String| self.stacks.lvm.logical.iter().any(|(volume, _)| volume.path() == *path);
+        self.stacks.lvm.hidden.iter().any(|hidden| hidden == name) || pool.as_ref().is_some_and(is_pool)
+    }
+
+    /// An array's member, or a pool.
+    fn is_member(&self, device: &BlockDevice) -> bool {
+        let mut arrays = self.stacks.arrays.values();
+        let in_array = arrays.any(|array| array.members.iter().flatten().any(|member| *member == device.path));
+        let pool = self.logical_volume(device).is_some_and(|volume| matches!(volume.form, Form::ThinPool { .. }));
+        in_array || pool
+    }
+
+    /// What a device lies on: a volume on its group, or on its pool; anything else on what its parents hold.
+    fn below(&mut self, device: &BlockDevice) -> Vec<NodeId> {
+        let Some(volume) = self.logical_volume(device) else {
+            return device.parents.iter().filter_map(|name| self.top.get(name.as_str()).cloned()).collect();
+        };
+        if let Form::Thin { pool } = &volume.form {
+            let pools = self.stacks.lvm.logical.iter();
+            let found = pools.map(|(pool, _)| pool).find(|found| found.name == *pool && found.group == volume.group);
+            return found.map(|pool| NodeId(format!("lv:{}", pool.uuid))).into_iter().collect();
+        }
+        self.group(&volume.group).into_iter().collect()
+    }
+
+    /// The node of a volume group, made with the first of its volumes.
+    fn group(&mut self, name: &str) -> Option<NodeId> {
+        let group = self.stacks.lvm.groups.iter().find(|group| group.name == name)?;
+        let id = NodeId(format!("vg:{}", group.uuid));
+        if !self.ids.contains(&id) {
+            let volumes = self.stacks.lvm.volumes.iter().filter(|found| found.group == name);
+            let extents: u64 = volumes.clone().map(|found| found.volume.extents).sum();
+            self.ids.insert(id.clone());
+            self.layout.nodes.push(Node {
+                id: id.clone(),
+                on: volumes.map(|found| NodeId(format!("pv:{}", found.volume.uuid))).collect(),
+                path: format!("/dev/{name}"),
+                size: Bytes(extents.saturating_mul(group.extent.0)),
+                kind: Kind::Vg(group.clone()),
+            });
+        }
+        Some(id)
     }
 
     fn has_children(&self, device: &BlockDevice) -> bool {
@@ -218,6 +315,22 @@ impl<'a> Assembly<'a> {
         self.layout.nodes.push(node);
         id
     }
+}
+
+/// Nodes with parents before children: a group is met before the last of its physical volumes is.
+fn parents_first(nodes: Vec<Node>) -> Vec<Node> {
+    let known: BTreeSet<NodeId> = nodes.iter().map(|node| node.id.clone()).collect();
+    let (mut open, mut ordered, mut done) = (nodes, Vec::new(), BTreeSet::new());
+    while !open.is_empty() {
+        let ready = |node: &Node| node.on.iter().all(|id| done.contains(id) || !known.contains(id));
+        let (now, later): (Vec<_>, Vec<_>) = open.into_iter().partition(ready);
+        // A circle cannot be: the rest is taken as it comes.
+        let (now, later) = if now.is_empty() { (later, Vec::new()) } else { (now, later) };
+        done.extend(now.iter().map(|node| node.id.clone()));
+        ordered.extend(now);
+        open = later;
+    }
+    ordered
 }
 
 /// Parents before children; lsblk's own order has a RAID array before its second member.

@@ -10,12 +10,12 @@ use crate::gpt::{BIOS_BOOT, ESP, GptTable, Partition};
 use crate::graph::{Kind, Layout, Node, NodeId};
 use crate::units::{Bytes, Guid};
 
+pub mod stack;
+
 /// Bytes of one partition entry.
 const ENTRY: u64 = 128;
 /// Protective MBR and header before the entries.
 const LEADING: u64 = 2;
-/// Free space that a shrunk filesystem keeps: a twentieth of its content and no less than this.
-const LEAST_MARGIN: u64 = 64 << 20;
 
 /// The disk that a table is fitted onto.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,8 +121,8 @@ struct Piece<'a> {
     least: Option<u64>,
 }
 
-/// Fits the recorded disk `disk` onto `target`. `growing` names the partition that gives way; none: the last one with an
-/// ext filesystem. ESP, BIOS boot and swap never do.
+/// Fits the recorded disk `disk` onto `target`. `growing` names the partition that gives way; none: the last one with something
+/// that can be made in another size. ESP, BIOS boot and swap never do.
 ///
 /// # Errors
 /// [`SolveError`] when it does not fit, with the bytes that are missing.
@@ -214,10 +214,7 @@ fn least(layout: &Layout, node: &Node, entry: &Partition) -> Option<u64> {
     if [ESP, BIOS_BOOT].contains(&entry.type_guid.as_str()) {
         return None;
     }
-    layout.children(&node.id).find_map(|child| match &child.kind {
-        Kind::Ext(ext) => Some(ext.used.0.saturating_add((ext.used.0 / 20).max(LEAST_MARGIN))),
-        _ => None,
-    })
+    layout.children(&node.id).find_map(|child| stack::least(layout, child))
 }
 
 /// Turns byte positions into ones that the target's sectors allow. Sectors that shrink always fit; where they grow, only a BIOS boot

@@ -37,6 +37,9 @@ impl VolumeGroup {
 }
 
 impl LogicalVolume {
+    /// Programs that a thin pool needs besides.
+    pub const THIN_TOOLS: &[&str] = &["thin_check"];
+
     /// Arguments for `lvm` that make this volume with `size`. No argument holds a comma or a blank of LVM's own making, so none needs quoting.
     ///
     /// Nothing is wiped or zeroed by LVM: the disk was cleared before, and what is made on the volume comes next.

@@ -10,7 +10,7 @@ use crate::units::Guid;
 const LINUX: &str = "0FC63DAF-8483-4772-8E79-3D69D8477DE4";
 const MIB: u64 = 1 << 20;
 
-fn disk(serial: &str, table: Table) -> Disk {
+pub(super) fn disk(serial: &str, table: Table) -> Disk {
     Disk {
         model: "Model".to_owned(),
         serial: Some(serial.to_owned()),
@@ -24,7 +24,7 @@ fn disk(serial: &str, table: Table) -> Disk {
     }
 }
 
-fn node(id: &str, on: &[&str], mib: u64, kind: Kind) -> Node {
+pub(super) fn node(id: &str, on: &[&str], mib: u64, kind: Kind) -> Node {
     Node {
         id: NodeId(id.to_owned()),
         on: on.iter().map(|id| NodeId((*id).to_owned())).collect(),
@@ -34,7 +34,7 @@ fn node(id: &str, on: &[&str], mib: u64, kind: Kind) -> Node {
     }
 }
 
-fn part(number: u32, type_guid: &str, start: u64, mib: u64) -> Kind {
+pub(super) fn part(number: u32, type_guid: &str, start: u64, mib: u64) -> Kind {
     let guid = Guid::new("11111111-2222-3333-4444-555555555555").unwrap();
     Kind::Partition(Partition {
         number,
@@ -47,7 +47,7 @@ fn part(number: u32, type_guid: &str, start: u64, mib: u64) -> Kind {
     })
 }
 
-fn ext(uuid: &str) -> Kind {
+pub(super) fn ext(uuid: &str) -> Kind {
     Kind::Ext(Ext {
         fstype: "ext4".to_owned(),
         uuid: uuid.to_owned(),
@@ -63,7 +63,7 @@ fn ext(uuid: &str) -> Kind {
     })
 }
 
-fn mount(node: &str, path: &str, fstype: &str) -> Mount {
+pub(super) fn mount(node: &str, path: &str, fstype: &str) -> Mount {
     Mount { node: NodeId(node.to_owned()), path: path.to_owned(), fstype: fstype.to_owned(), options: "rw".to_owned() }
 }
 
@@ -106,11 +106,11 @@ fn host() -> Layout {
 }
 
 /// Everything on the first disk was captured.
-fn captured(id: &NodeId) -> bool {
+pub(super) fn captured(id: &NodeId) -> bool {
     ["esp", "root", "home", "swap"].contains(&id.0.as_str())
 }
 
-fn present(path: &str, serial: &str, mib: u64) -> Present {
+pub(super) fn present(path: &str, serial: &str, mib: u64) -> Present {
     Present {
         path: path.to_owned(),
         size: Bytes(mib * MIB),

@@ -59,6 +59,11 @@ fn tree(layout: &Layout, id: &NodeId) -> String {
         Kind::Disk(_) => "disk",
         Kind::Partition(_) => "part",
         Kind::Ext(_) => "ext",
+        Kind::Xfs(_) => "xfs",
+        Kind::Array(array) => array.short_name(),
+        Kind::Pv(_) => "pv",
+        Kind::Vg(group) => &group.name,
+        Kind::Lv(volume) => &volume.name,
         Kind::Vfat(_) => "vfat",
         Kind::Swap(_) => "swap",
         Kind::Opaque(opaque) => &opaque.what,
@@ -93,7 +98,7 @@ fn a_workstation_becomes_disk_partitions_filesystems_and_mounts() {
         b"1 0 254:3 / / rw - ext4 /dev/vda3 rw\n2 1 254:2 / /boot/efi rw - vfat /dev/vda2 rw,umask=0077\n\
           3 1 254:3 /srv /export rw - ext4 /dev/vda3 rw\n4 1 0:5 / /proc rw - proc proc rw\n",
     );
-    let layout = assemble(&devices, &probes, &mounts);
+    let layout = assemble(&devices, &probes, &Stacks::default(), &mounts);
     assert_eq!(tree(&layout, &NodeId("disk:QM0001".into())), "disk(part part(vfat) part(ext) part(swap) part)");
     let mounted: Vec<(&str, &str)> = layout.mounts.iter().map(|m| (m.path.as_str(), m.node.0.as_str())).collect();
     assert_eq!(mounted, [("/", "fs:root"), ("/boot/efi", "fs:ABCD-1234")]);
@@ -120,7 +125,12 @@ fn volumes_lie_on_what_their_devices_hold() {
         ("md0".to_owned(), holds(Content::Other("LVM2_member".into()))),
         ("dm-0".to_owned(), holds(ext("root"))),
     ]);
-    let layout = assemble(&devices, &probes, &mountinfo::parse(b"1 0 253:0 / / rw - ext4 /dev/mapper/vg-root rw\n"));
+    let layout = assemble(
+        &devices,
+        &probes,
+        &Stacks::default(),
+        &mountinfo::parse(b"1 0 253:0 / / rw - ext4 /dev/mapper/vg-root rw\n"),
+    );
     let expected = "disk(part(linux_raid_member(raid1(LVM2_member(lvm(ext))))))";
     assert_eq!(tree(&layout, &NodeId("disk:sda".into())), expected);
     // Both disks have partitions with the same GUID here: a clone keeps a name of its own.
@@ -149,7 +159,8 @@ fn a_filesystem_on_a_whole_disk_and_a_dos_disk_are_kept_by_name() {
         ("sda1".to_owned(), holds(ext("data"))),
         ("sdb".to_owned(), holds(Content::Unknown)),
     ]);
-    let layout = assemble(&devices, &probes, &mountinfo::parse(b"1 0 254:0 / / rw - ext4 /dev/root rw\n"));
+    let layout =
+        assemble(&devices, &probes, &Stacks::default(), &mountinfo::parse(b"1 0 254:0 / / rw - ext4 /dev/root rw\n"));
     assert_eq!(tree(&layout, &NodeId("disk:vda".into())), "disk(ext4)");
     assert_eq!(tree(&layout, &NodeId("disk:sda".into())), "disk(dos-partition(ext))");
     assert_eq!(tree(&layout, &NodeId("disk:sdb".into())), "disk(unknown)");
@@ -167,7 +178,12 @@ fn loop_zram_and_empty_readers_are_not_looked_into() {
         empty,
     ];
     let probes = BTreeMap::from([("loop3".to_owned(), holds(Content::Other("squashfs".into())))]);
-    let layout = assemble(&devices, &probes, &mountinfo::parse(b"1 0 7:3 / /snap/core ro - squashfs /dev/loop3 ro\n"));
+    let layout = assemble(
+        &devices,
+        &probes,
+        &Stacks::default(),
+        &mountinfo::parse(b"1 0 7:3 / /snap/core ro - squashfs /dev/loop3 ro\n"),
+    );
     let kinds: Vec<String> = layout.nodes.iter().map(|node| tree(&layout, &node.id)).collect();
     assert_eq!(kinds, ["loop(loop)", "zram", "loop"]);
 }
@@ -175,7 +191,7 @@ fn loop_zram_and_empty_readers_are_not_looked_into() {
 #[test]
 fn shares_pools_and_overlays_become_nodes_of_their_own() {
     let text = b"1 0 0:30 / / rw - overlay overlay rw\n2 1 0:31 / /mnt/nas rw - nfs4 nas:/export rw\n3 1 0:31 /sub /mnt/sub rw - nfs4 nas:/export rw\n";
-    let layout = assemble(&[], &BTreeMap::new(), &mountinfo::parse(text));
+    let layout = assemble(&[], &BTreeMap::new(), &Stacks::default(), &mountinfo::parse(text));
     let nodes: Vec<(&str, &str)> = layout.nodes.iter().map(|node| (node.id.0.as_str(), node.path.as_str())).collect();
     assert_eq!(nodes, [("mount:/", "overlay"), ("mount:/mnt/nas", "nas:/export")]);
 }
@@ -183,7 +199,12 @@ fn shares_pools_and_overlays_become_nodes_of_their_own() {
 #[test]
 fn a_device_that_could_not_be_read_is_named_by_its_mount() {
     let devices = [device("vda", "254:0", "disk", &[])];
-    let layout = assemble(&devices, &BTreeMap::new(), &mountinfo::parse(b"1 0 254:0 / / rw - ext4 /dev/vda rw\n"));
+    let layout = assemble(
+        &devices,
+        &BTreeMap::new(),
+        &Stacks::default(),
+        &mountinfo::parse(b"1 0 254:0 / / rw - ext4 /dev/vda rw\n"),
+    );
     assert_eq!(tree(&layout, &NodeId("disk:vda".into())), "disk(ext4)");
 }
 
@@ -192,6 +213,53 @@ fn a_filesystem_of_which_only_a_folder_is_mounted_is_not_mounted() {
     let devices = [device("sda", "8:0", "disk", &[]), device("sda1", "8:1", "part", &["sda"])];
     let probes = BTreeMap::from([("sda".to_owned(), gpt(&[LINUX])), ("sda1".to_owned(), holds(ext("data")))]);
     let text = b"1 0 0:30 / / rw - overlay overlay rw\n2 1 8:1 /folder /srv rw - ext4 /dev/sda1 rw\n";
-    let layout = assemble(&devices, &probes, &mountinfo::parse(text));
+    let layout = assemble(&devices, &probes, &Stacks::default(), &mountinfo::parse(text));
     assert!(layout.mount_at("/srv").is_none());
+}
+
+#[test]
+fn captured_volumes_lie_on_their_group_and_thin_ones_on_their_pool() {
+    let devices = crate::lsblk::parse(include_str!("../../fixtures/stacks/lsblk-kinds.json")).unwrap();
+    let lvm = crate::lvm::report::parse(
+        include_str!("../../fixtures/stacks/pvs-kinds.json"),
+        include_str!("../../fixtures/stacks/vgs-kinds.json"),
+        include_str!("../../fixtures/stacks/lvs-kinds.json"),
+    );
+    let stacks = Stacks { lvm: lvm.unwrap(), ..Stacks::default() };
+    let root = devices.iter().find(|device| device.path.ends_with("vg--one-root")).unwrap();
+    let probes = BTreeMap::from([(root.kname.clone(), holds(ext("root")))]);
+    let layout = assemble(&devices, &probes, &stacks, &[]);
+    let group = layout.nodes.iter().find(|node| matches!(node.kind, Kind::Vg(_))).unwrap();
+    let text = tree(&layout, &group.id);
+    assert!(text.contains("root(ext)"), "{text}");
+    assert!(text.contains("pool(vm-100-disk-0(unknown) vm-101-disk-0(unknown))"), "{text}");
+    assert!(!text.contains("rimage") && !text.contains("tdata") && !text.contains("tpool"), "{text}");
+    let names: Vec<&str> = layout.disks_below(&NodeId("fs:root".into())).iter().map(|id| id.0.as_str()).collect();
+    assert_eq!(names, ["disk:vda", "disk:vdb"]);
+    let place = |id: &NodeId| layout.nodes.iter().position(|node| node.id == *id);
+    assert!(layout.nodes.iter().all(|node| node.on.iter().all(|below| place(below) < place(&node.id))));
+}
+
+#[test]
+fn captured_arrays_lie_on_their_members() {
+    let devices = crate::lsblk::parse(include_str!("../../fixtures/stacks/lsblk-md.json")).unwrap();
+    let array = |text: &str| Array::parse(text, Bytes(0), 0).unwrap();
+    let arrays = BTreeMap::from([
+        ("md125".to_owned(), array(include_str!("../../fixtures/stacks/mdadm.detail-data"))),
+        ("md124".to_owned(), array(include_str!("../../fixtures/stacks/mdadm.detail-four"))),
+    ]);
+    let probes = BTreeMap::from([
+        ("vde".to_owned(), gpt(&[BIOS_BOOT, ESP, LINUX, LINUX])),
+        ("vdf".to_owned(), gpt(&[BIOS_BOOT, ESP, LINUX, LINUX])),
+        ("vde4".to_owned(), holds(Content::Other("linux_raid_member".into()))),
+        ("md125".to_owned(), holds(ext("data"))),
+    ]);
+    let stacks = Stacks { arrays, ..Stacks::default() };
+    let layout = assemble(&devices, &probes, &stacks, &[]);
+    let data =
+        layout.nodes.iter().find(|node| matches!(&node.kind, Kind::Array(array) if array.level == "raid0")).unwrap();
+    assert_eq!(tree(&layout, &data.id), "data(ext)");
+    assert_eq!(data.on.len(), 2);
+    assert!(data.on.iter().all(|id| matches!(layout.node(id).unwrap().kind, Kind::Partition(_))));
+    assert_eq!(layout.disks_below(&NodeId("fs:data".into())).len(), 2);
 }
