@@ -113,12 +113,43 @@ impl<'a> Applier<'a> {
                 run("mke2fs", ext.mke2fs(&path, *old, *new))?;
                 run("tune2fs", ext.tune2fs(&path, *old, *new))
             }
+            Step::MakeXfs { device, xfs, old, new } => run("mkfs.xfs", xfs.mkfs_xfs(&device.path(), *old, *new)),
+            Step::MakeArray { array, members } => {
+                let members: Vec<Option<String>> =
+                    members.iter().map(|member| member.as_ref().map(Device::path)).collect();
+                run("mdadm", array.create(&members))
+            }
+            Step::MakePv { device, volume } => self.lvm(volume.pvcreate(&device.path())),
+            Step::MakeVg { group, devices } => {
+                let devices: Vec<String> = devices.iter().map(Device::path).collect();
+                self.lvm(group.vgcreate(&devices))
+            }
+            Step::MakeLv { volume, size, extent } => self.lvm(volume.lvcreate(*size, *extent)),
             Step::MakeVfat { device, vfat, logical_sector } => {
                 run("mkfs.fat", vfat.mkfs_vfat(&device.path(), *logical_sector))
             }
             Step::MakeSwap { device, swap } => run("mkswap", swap.mkswap(&device.path())),
             Step::Mount { device, path, fstype, options } => self.mount(device, path, fstype, options),
         }
+    }
+
+    /// Runs LVM on the physical volumes of this plan alone: a group of the same name on another disk is neither seen nor touched. There is
+    /// no udev here, so LVM makes the nodes itself.
+    fn lvm(&self, args: Vec<String>) -> Result<()> {
+        let own = self.plan.before.iter().filter_map(|step| match step {
+            Step::MakePv { device, .. } => Some(format!("\"a|^{}$|\"", device.path())),
+            _ => None,
+        });
+        let filter: Vec<String> = own.chain(["\"r|.*|\"".to_owned()]).collect();
+        let config = format!(
+            "activation {{ udev_sync=0 udev_rules=0 }} backup {{ backup=0 archive=0 }} global {{ use_lvmpolld=0 }} \
+             devices {{ obtain_device_list_from_udev=0 external_device_info_source=\"none\" use_devicesfile=0 filter=[{}] }}",
+            filter.join(",")
+        );
+        let program = exec::find("lvm").unwrap_or_else(|| "lvm".into());
+        let command = exec::Command::new(program).args(args).args(["--config", &config]).env("DM_DISABLE_UDEV", "1");
+        let ran = command.limit(MAKE_LIMIT).run();
+        ran.map(drop).map_err(|error| Stop::new(Code::Io, error.to_string(), AGAIN))
     }
 
     fn save(&self, disk: &str) -> Result<()> {
@@ -160,8 +191,7 @@ impl<'a> Applier<'a> {
         )?;
         drop(file);
         for partition in &table.partitions {
-            let device = Device { disk: disk.to_owned(), partition: Some(partition.entry.number) };
-            wait_for(disk, &device, table.size_of(partition))?;
+            wait_for(disk, partition.entry.number, table.size_of(partition))?;
         }
         Ok(())
     }
@@ -280,18 +310,19 @@ fn zero(file: &mut File, start: u64, length: u64) -> io::Result<()> {
 }
 
 /// Waits until a new partition's node is there with the size it should have: an old node may linger.
-fn wait_for(disk: &str, device: &Device, size: Bytes) -> Result<()> {
+fn wait_for(disk: &str, number: u32, size: Bytes) -> Result<()> {
     let end = Instant::now() + NODES;
     let name = disk.trim_start_matches("/dev/");
     loop {
-        let there = disks::partitions(name).into_iter().any(|partition| {
-            Some(partition.number) == device.partition && partition.size == size && partition.path.exists()
-        });
+        let there = disks::partitions(name)
+            .into_iter()
+            .any(|partition| partition.number == number && partition.size == size && partition.path.exists());
         if there {
             return Ok(());
         }
         if Instant::now() >= end {
-            let message = format!("the kernel does not show {} after the new partition table of {disk}", device.path());
+            let message =
+                format!("the kernel does not show partition {number} after the new partition table of {disk}");
             return Err(Stop::new(Code::Io, message, AGAIN));
         }
         std::thread::sleep(Duration::from_millis(50));

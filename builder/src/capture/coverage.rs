@@ -118,6 +118,7 @@ fn sticks<'a>(layout: &'a Layout, stick: Option<&str>) -> BTreeSet<&'a NodeId> {
 fn label(node: &Node) -> Option<&str> {
     match &node.kind {
         Kind::Ext(ext) => Some(&ext.label),
+        Kind::Xfs(xfs) => Some(&xfs.label),
         Kind::Vfat(vfat) => Some(&vfat.label),
         Kind::Swap(swap) => Some(&swap.label),
         _ => None,
@@ -131,6 +132,11 @@ fn what(node: &Node) -> &str {
         Kind::Partition(partition) if partition.type_guid.as_str() == BIOS_BOOT => "BIOS boot partition",
         Kind::Partition(_) => "partition",
         Kind::Ext(ext) => &ext.fstype,
+        Kind::Xfs(_) => "xfs",
+        Kind::Array(array) => &array.level,
+        Kind::Pv(_) => "LVM2_member",
+        Kind::Vg(_) => "volume group",
+        Kind::Lv(_) => "lvm",
         Kind::Vfat(_) => "vfat",
         Kind::Swap(_) => "swap",
         Kind::Opaque(opaque) => &opaque.what,
@@ -214,6 +220,7 @@ impl<'a> Judge<'a> {
                     None => Err("its root folder is not mounted anywhere, so its files cannot be read".into()),
                 }
             }
+            Kind::Xfs(_) | Kind::Array(_) | Kind::Pv(_) | Kind::Vg(_) | Kind::Lv(_) => Err(reason(what(node))),
             Kind::Swap(_) => self.stands(node).map(|()| "it is made anew"),
             Kind::Partition(partition) if partition.type_guid.as_str() == BIOS_BOOT => {
                 self.stands(node).map(|()| "the boot loader is installed anew")
@@ -242,6 +249,9 @@ impl<'a> Judge<'a> {
                     Table::Mbr => return Err(reason("dos-partition")),
                     Table::None => return Err(WHOLE_DISK.to_owned()),
                 },
+                Kind::Array(_) | Kind::Pv(_) | Kind::Vg(_) | Kind::Lv(_) => {
+                    return Err(format!("it lies on {}: {}", parent.path, reason(what(parent))));
+                }
                 _ => self.stands(parent)?,
             }
         }
@@ -287,9 +297,10 @@ impl<'a> Judge<'a> {
             Kind::Disk(disk) => disk.serial.as_ref().map(|serial| format!("SERIAL={serial}")),
             Kind::Partition(partition) => Some(format!("PARTUUID={}", partition.guid.as_str().to_lowercase())),
             Kind::Ext(ext) => Some(format!("UUID={}", ext.uuid)),
+            Kind::Xfs(xfs) => Some(format!("UUID={}", xfs.uuid)),
             Kind::Vfat(vfat) => Some(format!("UUID={}", vfat.serial)),
             Kind::Swap(swap) => Some(format!("UUID={}", swap.uuid)),
-            Kind::Opaque(_) => None,
+            Kind::Array(_) | Kind::Pv(_) | Kind::Vg(_) | Kind::Lv(_) | Kind::Opaque(_) => None,
         });
         names.iter().any(|name| fits(waiver, name))
     }

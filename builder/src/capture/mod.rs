@@ -101,7 +101,7 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
 
     let devices = block::devices(&source, &mut gaps);
     let probes = content::probes(&source, &devices, &mut gaps);
-    let mut layout = probe::assemble(&devices, &probes, &mountinfo::parse(&mounts));
+    let mut layout = probe::assemble(&devices, &probes, &probe::Stacks::default(), &mountinfo::parse(&mounts));
     measure_mounted(&source, &mut layout);
 
     let mut coverage = coverage::coverage(&layout, &options.waivers, options.stick.as_deref());
@@ -138,6 +138,7 @@ fn measure_mounted(source: &Source, layout: &mut Layout) {
         if let Some(used) = used.get(&node.id) {
             match &mut node.kind {
                 Kind::Ext(ext) => ext.used = *used,
+                Kind::Xfs(xfs) => xfs.used = *used,
                 Kind::Vfat(vfat) => vfat.used = *used,
                 _ => {}
             }

@@ -98,7 +98,12 @@ fn describe(node: &Node) -> String {
         }
         Kind::Partition(partition) => format!("{} {:?}", node.path, partition.name),
         Kind::Ext(ext) => format!("{} {}", ext.fstype, ext.uuid),
+        Kind::Xfs(xfs) => format!("xfs {}", xfs.uuid),
         Kind::Vfat(vfat) => format!("vfat {}", vfat.serial),
+        Kind::Array(array) => format!("{} {}", array.level, array.short_name()),
+        Kind::Pv(volume) => format!("LVM physical volume {}", volume.uuid),
+        Kind::Vg(group) => format!("volume group {}", group.name),
+        Kind::Lv(volume) => format!("volume {}", volume.name),
         Kind::Swap(swap) => format!("swap {}", swap.uuid),
         Kind::Opaque(opaque) => opaque.what.clone(),
     }

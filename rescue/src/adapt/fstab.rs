@@ -40,6 +40,7 @@ impl Known {
         for step in plan.before.iter().chain(&plan.after) {
             let (uuid, label) = match step {
                 Step::MakeExt { ext, .. } => (&ext.uuid, &ext.label),
+                Step::MakeXfs { xfs, .. } => (&xfs.uuid, &xfs.label),
                 Step::MakeVfat { vfat, .. } => (&vfat.serial, &vfat.label),
                 Step::MakeSwap { swap, .. } => (&swap.uuid, &swap.label),
                 _ => continue,

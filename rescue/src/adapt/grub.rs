@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use layout::Guid;
 use layout::gpt::{BIOS_BOOT, ESP};
-use layout::plan::{Plan, Step};
+use layout::plan::{Device, Plan, Step};
 use manifest::host::{Host, LoaderKind};
 
 use super::{Adaptation, Room, efi};
@@ -100,14 +100,17 @@ fn host_label(host: &Host) -> Option<String> {
 
 fn esp_path(plan: &Plan) -> Option<&str> {
     plan.after.iter().find_map(|step| match step {
-        Step::Mount { path, device, .. } => {
-            let is_esp = plan.disks.iter().filter(|disk| disk.target.path == device.disk).any(|disk| {
-                let mut parts = disk.table.partitions.iter();
-                parts.any(|p| Some(p.entry.number) == device.partition && p.entry.type_guid.as_str() == ESP)
-            });
-            is_esp.then_some(path.as_str())
-        }
+        Step::Mount { path, device, .. } => is_esp(plan, device).then_some(path.as_str()),
         _ => None,
+    })
+}
+
+fn is_esp(plan: &Plan, device: &Device) -> bool {
+    let Device::Partition { disk, number } = device else { return false };
+    let mut disks = plan.disks.iter().filter(|planned| planned.target.path == *disk);
+    disks.any(|planned| {
+        let mut parts = planned.table.partitions.iter();
+        parts.any(|part| part.entry.number == *number && part.entry.type_guid.as_str() == ESP)
     })
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use exec::Command;
 use layout::lsblk::BlockDevice;
-use layout::probe::{Content, Probe, assemble};
+use layout::probe::{Content, Probe, Stacks, assemble};
 use layout::{Bytes, Layout, mountinfo};
 use manifest::host::{BootChain, Firmware, Hardware, Host, Identity, Kernel, Network};
 use manifest::{Manifest, Scope, Serial};
@@ -228,7 +228,7 @@ fn host(image: &Path) -> Host {
     }
     probes.insert("sda".into(), Probe { table: Some((found.table, found.partitions)), content: Content::Unknown });
     let mounts = b"1 0 8:3 / / rw - ext4 /dev/sda3 rw\n2 1 8:2 / /boot/efi rw - vfat /dev/sda2 rw\n";
-    let layout: Layout = assemble(&devices, &probes, &mountinfo::parse(mounts));
+    let layout: Layout = assemble(&devices, &probes, &Stacks::default(), &mountinfo::parse(mounts));
     let coverage = coverage(&layout, &[], None);
     assert_eq!(coverage.uncovered().count(), 0);
     let boot = BootChain {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use layout::lsblk::BlockDevice;
-use layout::probe::{Content, Probe, assemble};
+use layout::probe::{Content, Probe, Stacks, assemble};
 use layout::swap::Swap;
 use layout::{Bytes, Guid, Layout, mountinfo};
 
@@ -85,7 +85,7 @@ impl Host {
     }
 
     fn layout(&self) -> Layout {
-        assemble(&self.devices, &self.probes, &mountinfo::parse(self.mounts.as_bytes()))
+        assemble(&self.devices, &self.probes, &Stacks::default(), &mountinfo::parse(self.mounts.as_bytes()))
     }
 
     fn coverage(&self, waivers: &[&str]) -> Coverage {
