@@ -77,7 +77,7 @@ fn stop(error: PlanError) -> Stop {
     let next = match &error {
         PlanError::NoRoot => "Choose another snapshot, or take files out with `lifeboat extract`.",
         PlanError::Match(_) => "Attach the disk that is meant and start again.",
-        PlanError::Solve { .. } => "Attach a larger disk and start again.",
+        PlanError::Solve { .. } | PlanError::Volumes { .. } => "Attach a larger disk and start again.",
     };
     Stop::new(Code::Guard, error.to_string(), next)
 }
