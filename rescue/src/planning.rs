@@ -86,7 +86,8 @@ fn stop(error: PlanError) -> Stop {
 fn check_tools(layout: &Layout) -> Result<()> {
     let missing: Vec<&str> = required_tools(layout).into_iter().filter(|tool| exec::find(tool).is_none()).collect();
     // Checking and resizing come with later versions; making is what this one needs.
-    let missing: Vec<&str> = missing.into_iter().filter(|tool| tool.starts_with("mk") || *tool == "tune2fs").collect();
+    let later = ["e2fsck", "fsck.fat", "resize2fs"];
+    let missing: Vec<&str> = missing.into_iter().filter(|tool| !later.contains(tool)).collect();
     if missing.is_empty() {
         return Ok(());
     }
