@@ -197,8 +197,7 @@ fn limits_of_trust_are_those_of_ssh_keygen() {
         let signers = Signer::read_all(&line).unwrap();
         let ours = Unverified { json: &json, signature: &signature }.verify::<BootSlot>(&signers);
         assert_eq!(ours.is_ok(), trusted, "{limits}: {:?}", ours.err());
-        let theirs =
-            keygen_trusts(folder.path(), &line, "node", "20260102030405Z", "lifeboat-slot", &json, &signature);
+        let theirs = keygen_trusts(folder.path(), &line, "node", "20260102030405Z", "lifeboat-slot", &json, &signature);
         assert_eq!(theirs, trusted, "{limits}");
         for signer in signers {
             let written = signer.to_string();

@@ -57,11 +57,7 @@ impl Vault {
     }
 
     /// Makes a vault in an empty store, with its description and the signature over it.
-    pub fn init_described(
-        store: Arc<dyn Store>,
-        description: &Description,
-        signature: Option<&[u8]>,
-    ) -> Result<Self> {
+    pub fn init_described(store: Arc<dyn Store>, description: &Description, signature: Option<&[u8]>) -> Result<Self> {
         description::put(store.as_ref(), description, signature)?;
         Vault::open(store)
     }

@@ -25,7 +25,8 @@ pub fn parse(line: &str) -> Result<Option<Signer>, TrustError> {
     if kind != "ssh-ed25519" || limits.authority {
         return Ok(None);
     }
-    let key = format!("{kind} {encoded}").parse().map_err(|error: crate::KeyError| TrustError::Key(error.to_string()))?;
+    let key =
+        format!("{kind} {encoded}").parse().map_err(|error: crate::KeyError| TrustError::Key(error.to_string()))?;
     let Limits { namespaces, valid_after, valid_before, .. } = limits;
     Ok(Some(Signer { key, principals, namespaces, valid_after, valid_before }))
 }
@@ -71,7 +72,9 @@ impl Limits {
             // ssh-keygen takes names of options in any case, and each at most once.
             match (name.to_ascii_lowercase().as_str(), value) {
                 ("cert-authority", None) if !limits.authority => limits.authority = true,
-                ("namespaces", Some(value)) if limits.namespaces.is_none() => limits.namespaces = Some(value.to_owned()),
+                ("namespaces", Some(value)) if limits.namespaces.is_none() => {
+                    limits.namespaces = Some(value.to_owned())
+                }
                 ("valid-after", Some(value)) if limits.valid_after.is_none() => limits.valid_after = Some(time(value)?),
                 ("valid-before", Some(value)) if limits.valid_before.is_none() => {
                     limits.valid_before = Some(time(value)?);

@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use age::secrecy::{ExposeSecret, SecretString};
 
-pub use self::recipient::{Recipient, RecipientKind};
 pub(crate) use self::recipient::seal_to;
+pub use self::recipient::{Recipient, RecipientKind};
 use crate::error::{Error, Result};
 
 /// log₂ of scrypt's work for identities that are sealed here: 128 MiB and about half a second on today's machines. Fixed, and not
@@ -126,10 +126,13 @@ impl Identities {
             Identity::Unencrypted(_) => {}
             Identity::Encrypted(_) => return Err(not_identities("the SSH key has a passphrase")),
             Identity::Unsupported(_) => {
-                return Err(not_identities("an SSH key of this kind cannot open anything: ssh-ed25519 and ssh-rsa can"));
+                return Err(not_identities(
+                    "an SSH key of this kind cannot open anything: ssh-ed25519 and ssh-rsa can",
+                ));
             }
         }
-        let public = age::ssh::Recipient::try_from(key.clone()).map_err(|_| not_identities("its public half is damaged"))?;
+        let public =
+            age::ssh::Recipient::try_from(key.clone()).map_err(|_| not_identities("its public half is damaged"))?;
         let mut identities = Self { recipients: vec![Recipient::of(public)], ..Self::default() };
         identities.add(key);
         Ok(identities)

@@ -49,8 +49,10 @@ impl Identities {
         let rest: Vec<&str> = text.lines().filter(|line| !is_plugin(line)).collect();
         let mut plugins = Vec::new();
         for line in text.lines().filter(is_plugin) {
-            let identity: Identity =
-                line.trim().parse().map_err(|why| Error::invalid("identity file", format!("AGE-PLUGIN line: {why}")))?;
+            let identity: Identity = line
+                .trim()
+                .parse()
+                .map_err(|why| Error::invalid("identity file", format!("AGE-PLUGIN line: {why}")))?;
             plugins.push(identity);
         }
         let own = rest.iter().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
