@@ -1,8 +1,12 @@
 //! The command line as clap sees it. Parsing only: no file is opened here.
 
+pub mod key;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use self::key::{Audit, Key, Recovery};
 
 /// Bare-metal disaster recovery for Linux hosts.
 ///
@@ -42,6 +46,12 @@ pub enum Command {
     Verify(Verify),
     /// Take files or the whole tree out of a snapshot
     Extract(Extract),
+    /// Keys: who can open a vault, and whose signatures count
+    #[command(subcommand)]
+    Key(Key),
+    /// The log of what was done to a vault
+    #[command(subcommand)]
+    Audit(Audit),
     /// Compare a restored disk image with a snapshot, entry by entry, without mounting it
     Attest(Attest),
     /// Print completions for a shell
@@ -61,9 +71,8 @@ pub struct Init {
     /// Folder of the new vault
     #[arg(long, value_name = "DIR")]
     pub vault: PathBuf,
-    /// Recovery identity (age identity file): used when it exists, made anew when it does not
-    #[arg(long, value_name = "FILE")]
-    pub identity: PathBuf,
+    #[command(flatten)]
+    pub recovery: Recovery,
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
@@ -96,9 +105,9 @@ pub struct Create {
     /// Size of a new image file
     #[arg(long, value_name = "SIZE", default_value = "8G", value_parser = crate::size::parse)]
     pub size: u64,
-    /// Recovery identity: used when it exists, made anew when it does not [default: ./lifeboat-identity.txt]
-    #[arg(long, value_name = "FILE")]
-    pub identity: Option<PathBuf>,
+    /// Without any of these three, the recovery identity is ./lifeboat-identity.txt
+    #[command(flatten)]
+    pub recovery: Recovery,
     /// Compression of the rescue system
     #[arg(long, value_enum)]
     pub compress: Option<Compression>,

@@ -5,13 +5,16 @@
 //! `manifest` crates. Results go to standard output, everything else to standard error.
 
 mod attest;
+mod audit;
 mod capture;
 mod cli;
 mod commands;
 mod config;
+mod description;
 mod exit;
 mod identity;
 mod medium;
+mod passphrase;
 mod progress;
 mod reading;
 mod recovery;
@@ -19,6 +22,7 @@ mod size;
 mod snapshot;
 mod state;
 mod stick;
+mod writing;
 
 use std::process::ExitCode;
 
@@ -56,6 +60,8 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Show(args) => commands::show::run(&context, args),
         Command::Verify(args) => commands::verify::run(&context, args),
         Command::Extract(args) => commands::extract::run(&context, args),
+        Command::Key(args) => commands::key::run(&context, args),
+        Command::Audit(args) => commands::audit::run(&context, args),
         Command::Attest(args) => commands::attest::run(&context, args),
         Command::Completions { .. } | Command::Man { .. } => Ok(Exit::Done),
     }

@@ -45,17 +45,29 @@ pub fn open(place: &Path) -> anyhow::Result<Vault> {
     let kind = fs::metadata(place)
         .map_err(|error| refusal(Exit::NoVault, format!("{}: {error}; is the stick plugged in?", place.display())))?
         .file_type();
-    let store: Arc<dyn Store> = if kind.is_dir() {
+    let (store, name): (Arc<dyn Store>, String) = if kind.is_dir() {
         let inner = place.join(VAULT_FOLDER);
         let folder = if inner.join("vault.json").is_file() { inner } else { place.to_owned() };
-        Arc::new(FolderStore::new(folder))
+        let name = self::place(&folder);
+        (Arc::new(FolderStore::new(folder)), name)
     } else {
-        stick::locate(place)?.ok_or_else(|| no_stick(place))?;
+        let located = stick::locate(place)?.ok_or_else(|| no_stick(place))?;
         let image = Image::open(place)?;
         let data = image.partition(stick::DATA_NUMBER)?;
-        Arc::new(Ext4Store::open(data.window(), VAULT_FOLDER)?)
+        (Arc::new(Ext4Store::open(data.window(), VAULT_FOLDER)?), stick_place(&located.guid))
     };
-    Vault::open(store).with_context(|| format!("opening the vault in {}", place.display()))
+    let vault = Vault::open(store).with_context(|| format!("opening the vault in {}", place.display()))?;
+    Ok(vault.named(name))
+}
+
+/// The name under which a vault folder is remembered.
+pub fn place(folder: &Path) -> String {
+    folder.canonicalize().unwrap_or_else(|_| folder.to_owned()).to_string_lossy().into_owned()
+}
+
+/// The name under which the vault on a stick is remembered, wherever it is plugged in.
+pub fn stick_place(guid: &Guid) -> String {
+    format!("stick {guid}")
 }
 
 fn no_stick(place: &Path) -> anyhow::Error {
@@ -132,8 +144,9 @@ impl Stick {
     /// # Errors
     /// When there is none.
     pub fn vault(&self) -> anyhow::Result<Vault> {
-        Vault::open(Arc::new(FolderStore::new(self.folder().join(VAULT_FOLDER))))
-            .with_context(|| format!("opening the vault on the stick {}", self.target.display()))
+        let vault = Vault::open(Arc::new(FolderStore::new(self.folder().join(VAULT_FOLDER))))
+            .with_context(|| format!("opening the vault on the stick {}", self.target.display()))?;
+        Ok(vault.named(stick_place(&self.located.guid)))
     }
 
     /// Writes a new file on the data partition, whole or not at all.

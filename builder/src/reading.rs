@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use manifest::{HostName, PublicKey, Serial, Unverified, Verified};
+use manifest::{HostName, Serial, Signer, Unverified, Verified};
 use vault::Vault;
 
 use crate::cli::Reading;
 use crate::commands::Context;
 use crate::exit::{Exit, refusal};
-use crate::medium;
 use crate::state::read_signers;
+use crate::{description, medium};
 
 /// A manifest with what our archive engine recorded.
 pub type Manifest = manifest::Manifest<vault::Contents>;
@@ -21,7 +21,7 @@ pub struct Opened {
     pub vault: Vault,
     /// The host whose snapshots are read.
     pub host: HostName,
-    trusted: Vec<PublicKey>,
+    trusted: Vec<Signer>,
     place: PathBuf,
 }
 
@@ -47,8 +47,14 @@ impl Opened {
                  the stick's own list proves nothing",
             ));
         }
+        description::check_for_reading(context, &vault, &trusted)?;
         let host = choose_host(&vault, args.host.as_deref(), context)?;
         Ok(Self { vault, host, trusted, place })
+    }
+
+    /// Whose signatures count.
+    pub fn trusted(&self) -> &[Signer] {
+        &self.trusted
     }
 
     /// Where the vault is.
@@ -120,7 +126,7 @@ pub fn read_manifest(
     vault: &Vault,
     host: &HostName,
     serial: Serial,
-    trusted: &[PublicKey],
+    trusted: &[Signer],
 ) -> anyhow::Result<Verified<Manifest>> {
     let (json, signature) = vault.manifest(host.as_str(), serial.0)?;
     let manifest: Verified<Manifest> = Unverified { json: &json, signature: &signature }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use manifest::{HostName, PublicKey};
+use manifest::Signer;
 
 const INSTRUCTIONS: &str = include_str!("../../templates/recover/RECOVER.md");
 const SCRIPT: &str = include_str!("../../templates/recover/recover.sh");
@@ -14,8 +14,8 @@ const SCRIPT: &str = include_str!("../../templates/recover/recover.sh");
 ///
 /// # Errors
 /// When the folder cannot be written.
-pub fn put(folder: &Path, host: &HostName, signer: &PublicKey) -> anyhow::Result<()> {
-    let signers = format!("{host} {signer}\n");
+pub fn put(folder: &Path, signers: &[Signer]) -> anyhow::Result<()> {
+    let signers: String = signers.iter().map(|signer| format!("{signer}\n")).collect();
     let write = || -> std::io::Result<()> {
         fs::write(folder.join("RECOVER.md"), INSTRUCTIONS)?;
         fs::write(folder.join("recover.sh"), SCRIPT)?;

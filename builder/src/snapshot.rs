@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
 use manifest::{
-    AuditLog, BootFile, Consistency, FORMAT, Host, HostKey, HostName, Problem, Scope, Serial, Source, Verified, seal,
+    BootFile, Consistency, FORMAT, Host, HostKey, HostName, Problem, Scope, Serial, Signer, Source, Verified, seal,
 };
 use vault::{Backup, Exclusion, Finished, Vault};
 
@@ -16,7 +16,8 @@ use crate::commands::Context;
 use crate::exit::{Exit, refusal};
 use crate::progress::Bar;
 use crate::reading::{Manifest, read_manifest, refuse_rollback};
-use crate::state::Newest;
+use crate::state::{Newest, State};
+use crate::{audit, description};
 
 /// What one run captures.
 pub struct Subject {
@@ -40,16 +41,29 @@ pub fn take(context: &Context, vault: &Vault, subject: Subject, boot_files: Vec<
     let key = context.state.host_key()?;
     let host = context.config.host_name()?;
     let _lock = vault.lock()?;
-    let previous = newest(context, vault, &host, &key)?;
+    audit::recorded(context, vault, "backup", || {
+        let manifest = store(context, vault, &host, &key, subject, boot_files)?;
+        let (detail, exit) = (format!("snapshot {}", manifest.serial), exit_of(&manifest));
+        Ok((manifest, detail, exit))
+    })
+}
+
+fn store(
+    context: &Context,
+    vault: &Vault,
+    host: &HostName,
+    key: &HostKey,
+    subject: Subject,
+    boot_files: Vec<BootFile>,
+) -> anyhow::Result<Manifest> {
+    let previous = newest(context, vault, host, key)?;
     let serial = Serial(previous.as_ref().map_or(1, |manifest| manifest.serial.0 + 1));
     let started = Timestamp::now();
-    let finished = run_engine(context, vault, &subject, &host, serial)?;
-    let manifest = describe(context, vault, subject, &host, serial, started, previous.as_ref(), finished, boot_files)?;
-    let (json, signature) = seal(&manifest, &key)?;
+    let finished = run_engine(context, vault, &subject, host, serial)?;
+    let manifest = describe(context, vault, subject, host, serial, started, previous.as_ref(), finished, boot_files)?;
+    let (json, signature) = seal(&manifest, key)?;
     vault.put_manifest(host.as_str(), serial.0, &json, &signature)?;
-    context.state.set_newest(vault.id(), &host, &Newest { serial, digest: manifest::Digest::of(&json) })?;
-    let exit = exit_of(&manifest);
-    record(vault, &host, &key, "backup", &format!("snapshot {serial}"), exit)?;
+    context.state.set_newest(vault.id(), host, &Newest { serial, digest: manifest::Digest::of(&json) })?;
     Ok(manifest)
 }
 
@@ -77,29 +91,47 @@ pub fn record(
     detail: &str,
     exit: Exit,
 ) -> anyhow::Result<()> {
-    let text = String::from_utf8_lossy(&vault.audit(host.as_str())?).into_owned();
-    let log =
-        AuditLog::verify(&text, &[key.public()]).context("the vault's audit log; the operation itself is done")?;
-    let line = log.next(operation, detail, exit as u8, key)?;
-    Ok(vault.audit_append(host.as_str(), line.trim_end())?)
+    audit::append(&State::here(), vault, host, key, operation, detail, exit)
+        .context("the vault's audit log; the operation itself is done")
 }
 
 /// The newest snapshot of `host`, its signature checked, and not older than what this host knows.
 ///
 /// # Errors
-/// When it is refused (20), or the vault was rolled back (22).
+/// When it or the vault's description is refused (20), or the vault was rolled back (22).
 pub fn newest(
     context: &Context,
     vault: &Vault,
     host: &HostName,
     key: &HostKey,
 ) -> anyhow::Result<Option<Verified<Manifest>>> {
+    description::check_for_writing(context, vault)?;
     let serial = vault.serials(host.as_str())?.into_iter().max().map(Serial);
-    let trusted = [vec![key.public()], context.state.trusted()?].concat();
+    let trusted = [vec![Signer::from(key.public())], context.state.trusted()?].concat();
     let newest = serial.map(|serial| read_manifest(vault, host, serial, &trusted)).transpose()?;
     let known = context.state.newest(vault.id(), host)?;
     refuse_rollback(known.as_ref(), newest.as_ref(), "the vault")?;
+    if let Some((known, newest)) = known.zip(newest.as_ref()).filter(|(known, newest)| known.digest != *newest.digest())
+    {
+        refuse_backdated(&trusted, known.serial, newest)?;
+    }
     Ok(newest)
+}
+
+/// A snapshot that this host does not remember making must be signed by a key that counts now: the thief of a retired key can give his
+/// an earlier date, but not an earlier place in this host's memory.
+fn refuse_backdated(trusted: &[Signer], known: Serial, newest: &Verified<Manifest>) -> anyhow::Result<()> {
+    let now = Timestamp::now();
+    if trusted.iter().any(|signer| signer.key == *newest.signer() && signer.counts_at(now)) {
+        return Ok(());
+    }
+    let message = format!(
+        "snapshot {} is newer than snapshot {known}, the newest that this host made, and is signed by {}, which signs no more: \
+         somebody has that key and dated it back; nothing was written",
+        newest.serial,
+        newest.signer().fingerprint()
+    );
+    Err(refusal(Exit::Signature, message))
 }
 
 fn run_engine(

@@ -3,14 +3,19 @@
 //! Lies in `/var/lib/lifeboat`, or where `LIFEBOAT_STATE` says. Losing it costs one full run and, for the key, new
 //! sticks; it holds no secret that opens a backup.
 
+mod keys;
+mod memory;
+
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+pub use self::memory::KnownDescription;
+
 use anyhow::Context as _;
 use layout::Guid;
-use manifest::{Digest, HostKey, HostName, PublicKey, Serial, VaultId};
+use manifest::{Digest, HostKey, HostName, Serial, Signer, VaultId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -92,22 +97,6 @@ impl State {
         Ok(key)
     }
 
-    /// Whose signatures count on this host: its own, and those in `signers` (an allowed signers file).
-    ///
-    /// # Errors
-    /// When a key file cannot be read.
-    pub fn trusted(&self) -> anyhow::Result<Vec<PublicKey>> {
-        let mut keys = Vec::new();
-        if self.folder.join(KEY_FILE).try_exists()? {
-            keys.push(self.host_key()?.public());
-        }
-        let signers = self.folder.join("signers");
-        if signers.try_exists()? {
-            keys.extend(read_signers(&signers)?);
-        }
-        Ok(keys)
-    }
-
     /// The folder of the cache for `vault`; all caches lie in one folder, which is never captured.
     pub fn cache(&self, vault: &str) -> PathBuf {
         self.folder.join("cache").join(vault)
@@ -177,25 +166,19 @@ fn write_secret(folder: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()>
     fs::File::open(folder)?.sync_all()
 }
 
-/// The Ed25519 keys of an allowed signers file; other kinds of key are passed over, as `ssh-keygen` does for options that it does not know.
+/// The signers of an allowed signers file; keys of other kinds are passed over.
 ///
 /// # Errors
-/// When the file cannot be read or names no usable key.
-pub fn read_signers(path: &Path) -> anyhow::Result<Vec<PublicKey>> {
+/// When the file cannot be read, a line cannot be used, or it names no usable key (exit 2).
+pub fn read_signers(path: &Path) -> anyhow::Result<Vec<Signer>> {
     let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-    let keys: Vec<PublicKey> = text
-        .lines()
-        .filter(|line| !line.trim_start().starts_with('#'))
-        .filter_map(|line| {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            let kind = words.iter().position(|word| *word == "ssh-ed25519")?;
-            format!("ssh-ed25519 {}", words.get(kind + 1)?).parse().ok()
-        })
-        .collect();
-    if keys.is_empty() {
+    let signers = Signer::read_all(&text).map_err(|(line, error)| {
+        refusal(Exit::Usage, format!("{}, line {line}: {error}; nothing was done", path.display()))
+    })?;
+    if signers.is_empty() {
         return Err(refusal(Exit::Usage, format!("{} names no ssh-ed25519 key", path.display())));
     }
-    Ok(keys)
+    Ok(signers)
 }
 
 #[cfg(test)]
@@ -214,7 +197,7 @@ mod tests {
         assert_eq!(state.host_key_or_new(&host).unwrap().public(), made);
         let mode = fs::metadata(state.folder.join(KEY_FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(state.trusted().unwrap(), vec![made]);
+        assert_eq!(state.trusted().unwrap(), vec![Signer::from(made)]);
     }
 
     #[test]
@@ -223,7 +206,7 @@ mod tests {
         let file = folder.path().join("signers");
         let key = HostKey::generate("x").unwrap().public();
         fs::write(&file, format!("# comment\nnode namespaces=\"lifeboat-manifest\" {key} node\n")).unwrap();
-        assert_eq!(read_signers(&file).unwrap(), vec![key]);
+        assert_eq!(read_signers(&file).unwrap()[0].key, key);
         fs::write(&file, "nothing\n").unwrap();
         assert!(read_signers(&file).is_err());
     }

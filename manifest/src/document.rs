@@ -2,13 +2,15 @@
 
 use std::ops::Deref;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::FORMAT;
-use crate::ids::Digest;
+use crate::ids::{Digest, HostName};
 use crate::key::{HostKey, PublicKey};
-use crate::signature::{self, SignatureError};
+use crate::signature::{self, Claim, SignatureError};
+use crate::trust::Signer;
 
 /// A kind of document.
 pub trait Document: Serialize + DeserializeOwned {
@@ -16,6 +18,12 @@ pub trait Document: Serialize + DeserializeOwned {
     const NAME: &'static str;
     /// The SSHSIG namespace that its signatures are for.
     const NAMESPACE: &'static str;
+
+    /// The host that speaks in it: its signer must be trusted in that host's name.
+    fn host_name(&self) -> &HostName;
+
+    /// When it was signed, by its own word: its signer must be trusted at that time.
+    fn signed_at(&self) -> Timestamp;
 }
 
 /// Why a document is refused.
@@ -52,13 +60,18 @@ pub struct Unverified<'a> {
 }
 
 impl Unverified<'_> {
-    /// Checks the signature against `trusted`, then the format, then reads the document.
+    /// Checks the signature against `trusted` (signers with their limits, or bare keys), then the format, then reads the document and holds it
+    /// against the signer's limits.
     ///
     /// # Errors
     /// [`DocumentError`]; nothing of the content is interpreted before the signature has been checked.
-    pub fn verify<T: Document>(&self, trusted: &[PublicKey]) -> Result<Verified<T>, DocumentError> {
-        let signer = signature::check(trusted, T::NAMESPACE, self.json, self.signature)?.clone();
-        Ok(Verified { value: parse(self.json)?, digest: Digest::of(self.json), signer })
+    pub fn verify<T: Document>(&self, trusted: &[impl Clone + Into<Signer>]) -> Result<Verified<T>, DocumentError> {
+        let trusted: Vec<Signer> = trusted.iter().cloned().map(Into::into).collect();
+        let signer = signature::check(&trusted, T::NAMESPACE, self.json, self.signature)?;
+        let value: T = parse(self.json)?;
+        let claim = Claim { host: Some(value.host_name()), time: value.signed_at() };
+        signature::judge(&trusted, &signer, T::NAMESPACE, claim)?;
+        Ok(Verified { value, digest: Digest::of(self.json), signer })
     }
 }
 

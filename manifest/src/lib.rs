@@ -8,6 +8,7 @@
 //! This crate opens no disk and knows no vault: what the archive engine recorded is the type parameter of [`Manifest`].
 
 mod audit;
+mod description;
 mod document;
 pub mod host;
 mod ids;
@@ -19,6 +20,7 @@ mod snapshot;
 mod trust;
 
 pub use audit::{AuditError, AuditLine, AuditLog};
+pub use description::{check_description, sign_description};
 pub use document::{Document, DocumentError, Unverified, Verified, seal};
 pub use host::Host;
 pub use ids::{Digest, HostName, IdError, Serial, VaultId};
@@ -27,7 +29,7 @@ pub use order::{Attempt, DiskChoice, Machine, OrderFault, RestoreOrder, Snapshot
 pub use signature::SignatureError;
 pub use slot::{BootFile, BootSlot, SlotName};
 pub use snapshot::{Consistency, Manifest, Problem, Scope, Source};
-pub use trust::TrustRoot;
+pub use trust::{Signer, TrustError, TrustRoot};
 
 /// Version of every format in this crate.
 pub const FORMAT: u32 = 1;

@@ -38,6 +38,14 @@ pub struct RestoreOrder {
 impl Document for RestoreOrder {
     const NAME: &'static str = "restore order";
     const NAMESPACE: &'static str = "lifeboat-order";
+
+    fn host_name(&self) -> &HostName {
+        &self.host_name
+    }
+
+    fn signed_at(&self) -> Timestamp {
+        self.created
+    }
 }
 
 /// The machine that an order is for.

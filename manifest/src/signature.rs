@@ -1,9 +1,12 @@
 //! SSHSIG: detached signatures that `ssh-keygen -Y verify` reads. The wire format is OpenSSH's PROTOCOL.sshsig;
 //! signing and checking is `ed25519-dalek`'s.
 
+use jiff::Timestamp;
 use ssh_key::{Algorithm, HashAlg, LineEnding, Signature, SshSig};
 
+use crate::ids::HostName;
 use crate::key::{HostKey, KeyError, PublicKey};
+use crate::trust::Signer;
 
 /// Why a signature does not count.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +28,14 @@ pub enum SignatureError {
     /// Signed by somebody who is not trusted.
     #[error("signed by {0}, which is not trusted here")]
     Stranger(String),
+    /// Signed by somebody whose signature counts, but not for this.
+    #[error("signed by {fingerprint}, whose signatures count only {limit}")]
+    Limit {
+        /// The key.
+        fingerprint: String,
+        /// For whom, for what or when they do.
+        limit: String,
+    },
     /// The document is not the one that was signed.
     #[error("the signature by {0} does not fit the document: one of the two was changed")]
     Mismatch(String),
@@ -41,28 +52,69 @@ pub(crate) fn sign(key: &HostKey, namespace: &str, document: &[u8]) -> Result<St
     Ok(signature.to_pem(LineEnding::LF)?)
 }
 
-/// Checks that one of `trusted` signed `document` for `namespace`; gives that key.
+/// What a document says of itself, as far as trust has limits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claim<'a> {
+    /// The host in whose name it speaks; none where every trusted host may.
+    pub host: Option<&'a HostName>,
+    /// When it was signed.
+    pub time: Timestamp,
+}
+
+/// Checks that the key of one of `trusted` signed `document` for `namespace`; gives that key. Whether the signature counts for what
+/// the document claims is [`judge`]'s to say, once the document has been read.
 ///
 /// # Errors
 /// [`SignatureError`] with the reason.
-pub(crate) fn check<'a>(
-    trusted: &'a [PublicKey],
+pub(crate) fn check(
+    trusted: &[Signer],
     namespace: &'static str,
     document: &[u8],
     signature: &[u8],
-) -> Result<&'a PublicKey, SignatureError> {
+) -> Result<PublicKey, SignatureError> {
     let signature = SshSig::from_pem(signature)?;
     if signature.namespace() != namespace {
         return Err(SignatureError::Namespace { found: signature.namespace().to_owned(), wanted: namespace });
     }
     let signer = PublicKey::from_key_data(signature.public_key())?;
     let fingerprint = signer.fingerprint();
-    let Some(trusted) = trusted.iter().find(|key| **key == signer) else {
+    if !trusted.iter().any(|trusted| trusted.key == signer) {
         return Err(SignatureError::Stranger(fingerprint));
-    };
+    }
     let data = SshSig::signed_data(namespace, signature.hash_alg(), document)?;
     match signature.signature_bytes().try_into() {
-        Ok(raw) if trusted.accepts(&data, raw) => Ok(trusted),
+        Ok(raw) if signer.accepts(&data, raw) => Ok(signer),
         _ => Err(SignatureError::Mismatch(fingerprint)),
     }
+}
+
+/// Decides whether a signature by `key` counts for `namespace` and for what the document claims: one of `trusted` must allow all of it.
+///
+/// # Errors
+/// [`SignatureError::Limit`] with the limits of the key that come nearest.
+pub(crate) fn judge(
+    trusted: &[Signer],
+    key: &PublicKey,
+    namespace: &'static str,
+    claim: Claim,
+) -> Result<(), SignatureError> {
+    let mut limit = String::new();
+    for signer in trusted.iter().filter(|signer| signer.key == *key) {
+        limit = if !signer.serves(namespace) {
+            format!("for {}, and this is for {namespace}", signer.namespaces.as_deref().unwrap_or_default())
+        } else if let Some(host) = claim.host.filter(|host| !signer.speaks_for(host)) {
+            format!("for {}, and this is in the name of {host}", signer.principals)
+        } else if !signer.counts_at(claim.time) {
+            format!("{}, and this was signed at {}", period(signer), claim.time)
+        } else {
+            return Ok(());
+        };
+    }
+    Err(SignatureError::Limit { fingerprint: key.fingerprint(), limit })
+}
+
+fn period(signer: &Signer) -> String {
+    let after = signer.valid_after.map(|after| format!("from {after}"));
+    let before = signer.valid_before.map(|before| format!("until {before}"));
+    after.into_iter().chain(before).collect::<Vec<_>>().join(" ")
 }

@@ -78,4 +78,12 @@ pub struct BootSlot {
 impl Document for BootSlot {
     const NAME: &'static str = "boot slot";
     const NAMESPACE: &'static str = "lifeboat-slot";
+
+    fn host_name(&self) -> &HostName {
+        &self.host_name
+    }
+
+    fn signed_at(&self) -> Timestamp {
+        self.created
+    }
 }

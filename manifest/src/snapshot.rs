@@ -48,6 +48,14 @@ pub struct Manifest<C> {
 impl<C: Serialize + DeserializeOwned> Document for Manifest<C> {
     const NAME: &'static str = "manifest";
     const NAMESPACE: &'static str = "lifeboat-manifest";
+
+    fn host_name(&self) -> &HostName {
+        &self.host_name
+    }
+
+    fn signed_at(&self) -> Timestamp {
+        self.finished
+    }
 }
 
 /// What a snapshot is of.

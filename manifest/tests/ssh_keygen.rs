@@ -7,9 +7,11 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use jiff::Timestamp;
 use layout::Guid;
 use manifest::{
-    BootSlot, Digest, DocumentError, HostKey, PublicKey, RestoreOrder, SignatureError, SlotName, Unverified, seal,
+    BootSlot, Digest, DocumentError, HostKey, HostName, PublicKey, RestoreOrder, SignatureError, Signer, SlotName,
+    Unverified, seal,
 };
 
 fn slot() -> BootSlot {
@@ -27,12 +29,26 @@ fn slot() -> BootSlot {
 }
 
 fn keygen_accepts(folder: &Path, key: &HostKey, namespace: &str, json: &[u8], signature: &[u8]) -> bool {
+    let line = format!("host {}", key.public());
+    keygen_trusts(folder, &line, "host", "20260102030405Z", namespace, json, signature)
+}
+
+/// Whether `ssh-keygen` accepts a signature as that of `host` at `time`, if `line` is all that it trusts.
+fn keygen_trusts(
+    folder: &Path,
+    line: &str,
+    host: &str,
+    time: &str,
+    namespace: &str,
+    json: &[u8],
+    signature: &[u8],
+) -> bool {
     let signers = folder.join("allowed_signers");
-    fs::write(&signers, format!("host {}\n", key.public())).unwrap();
+    fs::write(&signers, format!("{line}\n")).unwrap();
     let file = folder.join("document.sig");
     fs::write(&file, signature).unwrap();
     let mut child = Command::new("ssh-keygen")
-        .args(["-Y", "verify", "-I", "host", "-n", namespace, "-f"])
+        .args(["-Y", "verify", "-I", host, "-n", namespace, "-O", &format!("verify-time={time}"), "-f"])
         .arg(&signers)
         .arg("-s")
         .arg(&file)
@@ -121,6 +137,12 @@ fn later_formats_and_unknown_fields_are_refused_by_name() {
     impl manifest::Document for Later {
         const NAME: &'static str = "boot slot";
         const NAMESPACE: &'static str = "lifeboat-slot";
+        fn host_name(&self) -> &HostName {
+            unreachable!("it is sealed here, and read as a boot slot")
+        }
+        fn signed_at(&self) -> Timestamp {
+            unreachable!("it is sealed here, and read as a boot slot")
+        }
     }
     let key = HostKey::generate("host").unwrap();
     let refused = |change: fn(&mut serde_json::Value)| {
@@ -148,4 +170,40 @@ fn keys_of_other_kinds_are_refused_by_name() {
     let public = fs::read_to_string(folder.path().join("rsa.pub")).unwrap();
     let error = public.parse::<PublicKey>().unwrap_err().to_string();
     assert_eq!(error, "a key of kind ssh-rsa, where ssh-ed25519 is needed");
+}
+
+/// Host, time and kind within and without every limit that a line can set: we and `ssh-keygen` say the same.
+#[test]
+fn limits_of_trust_are_those_of_ssh_keygen() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = HostKey::generate("host").unwrap();
+    let (json, signature) = seal(&slot(), &key).unwrap();
+    for (limits, trusted) in [
+        ("node", true),
+        ("other,no*", true),
+        ("other", false),
+        ("*,!node", false),
+        ("* namespaces=\"lifeboat-*\"", true),
+        ("* namespaces=\"lifeboat-order\"", false),
+        ("* valid-after=\"20260102030405Z\",valid-before=\"20260102030406Z\"", true),
+        ("* valid-after=\"20260102030404Z\",valid-before=\"20260102030405Z\"", true),
+        ("* valid-after=\"20260102030406Z\"", false),
+        ("* valid-before=\"20260102030404Z\"", false),
+        ("* valid-before=\"202601020304Z\"", false),
+        ("* valid-before=\"20260103Z\"", true),
+        ("* cert-authority", false),
+    ] {
+        let line = format!("{limits} {}", key.public());
+        let signers = Signer::read_all(&line).unwrap();
+        let ours = Unverified { json: &json, signature: &signature }.verify::<BootSlot>(&signers);
+        assert_eq!(ours.is_ok(), trusted, "{limits}: {:?}", ours.err());
+        let theirs = keygen_trusts(folder.path(), &line, "node", "20260102030405Z", "lifeboat-slot", &json, &signature);
+        assert_eq!(theirs, trusted, "{limits}");
+        for signer in signers {
+            let written = signer.to_string();
+            let again =
+                keygen_trusts(folder.path(), &written, "node", "20260102030405Z", "lifeboat-slot", &json, &signature);
+            assert_eq!(again, trusted, "{written}");
+        }
+    }
 }

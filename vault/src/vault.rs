@@ -1,18 +1,21 @@
-//! The vault itself: `vault.json`, manifests by host and serial, the audit log, the lock.
+//! The vault itself: its description, manifests by host and serial, the audit log, the lock.
 //! Manifests are bytes here; what they mean and whether they are signed by the right key is for others to judge.
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use crate::content::ContentHasher;
+use crate::contents::RunRef;
+use crate::description::{self, Described, Description, Holder};
 use crate::error::{Error, Result};
-use crate::identity::Recipient;
+use crate::identity::{Identities, Recipient};
+use crate::seal::RunKey;
 use crate::store::{Lock, Store, check_name};
 
 /// Version of the format that this program writes.
 pub const VERSION: u32 = 1;
-const VAULT_JSON: &str = "vault.json";
+const IDENTITIES: &str = "identities";
+/// A sealed identity file is small.
+const IDENTITY_LIMIT: u64 = 64 << 10;
 /// Small objects (vault.json, manifests, keys, audit logs) are refused above this size.
 const SMALL: u64 = 256 << 20;
 
@@ -34,80 +37,92 @@ impl InitOptions {
     }
 }
 
-/// `vault.json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct VaultFile {
-    format: String,
-    version: u32,
-    id: String,
-    segment_size: u64,
-    block_size: u64,
-    recipients: Vec<String>,
-}
-
 /// An open vault over any store. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Vault {
     pub(crate) store: Arc<dyn Store>,
-    id: String,
+    described: Arc<Described>,
     pub(crate) segment_size: u64,
     pub(crate) block_size: u64,
     recipients: Vec<Recipient>,
+    place: Option<String>,
 }
 
 impl Vault {
-    /// Makes a vault in an empty store.
+    /// Makes a vault in an empty store, with a description that nobody signed.
     pub fn init(store: Arc<dyn Store>, options: &InitOptions) -> Result<Self> {
-        if options.recipients.is_empty() {
-            return Err(Error::invalid(VAULT_JSON, "a vault needs at least one recipient"));
-        }
-        check_sizes(options.segment_size, options.block_size)?;
-        let mut id = [0; 16];
-        crate::seal::random(&mut id)?;
-        let file = VaultFile {
-            format: "lifeboat-vault".into(),
-            version: VERSION,
-            id: id.iter().map(|b| format!("{b:02x}")).collect(),
-            segment_size: options.segment_size,
-            block_size: options.block_size,
-            recipients: options.recipients.iter().map(ToString::to_string).collect(),
-        };
-        let mut text = serde_json::to_vec_pretty(&file).map_err(|e| Error::invalid(VAULT_JSON, e.to_string()))?;
-        text.push(b'\n');
-        store.write_new(VAULT_JSON, &text)?;
+        let holders = options.recipients.iter().cloned().map(Holder::from).collect();
+        let description = Description::first(options, holders, String::new())?;
+        Vault::init_described(store, &description, None)
+    }
+
+    /// Makes a vault in an empty store, with its description and the signature over it.
+    pub fn init_described(store: Arc<dyn Store>, description: &Description, signature: Option<&[u8]>) -> Result<Self> {
+        description::put(store.as_ref(), description, signature)?;
         Vault::open(store)
     }
 
-    /// Opens a vault. A later version is [`crate::Kind::Unsupported`], by name.
+    /// Opens a vault. A later version is [`crate::Kind::Unsupported`], by name. Whether the description is signed, and by whom, is not judged here.
     pub fn open(store: Arc<dyn Store>) -> Result<Self> {
-        #[derive(Deserialize)]
-        struct Version {
-            format: String,
-            version: u32,
+        let described = Described::read(store.as_ref())?;
+        let Description { segment_size, block_size, .. } = described.description;
+        let recipients = described.description.recipients.iter().map(|holder| holder.recipient.clone()).collect();
+        Ok(Vault { store, described: Arc::new(described), segment_size, block_size, recipients, place: None })
+    }
+
+    /// Puts a new description into force; it must follow the present one ([`Described::next`]). The caller holds the lock.
+    pub fn describe(&self, description: &Description, signature: &[u8]) -> Result<Self> {
+        if description.number != self.described.description.number + 1 {
+            return Err(Error::invalid(description.object(), "does not follow the description in force"));
         }
-        let text = store.read(VAULT_JSON, SMALL)?;
-        let bad = |e: serde_json::Error| Error::corrupt(VAULT_JSON, e.to_string());
-        let head: Version = serde_json::from_slice(&text).map_err(bad)?;
-        if head.format != "lifeboat-vault" {
-            return Err(Error::corrupt(VAULT_JSON, format!("format {:?} is no vault", head.format)));
+        description::put(self.store.as_ref(), description, Some(signature))?;
+        Ok(Vault { place: self.place.clone(), ..Vault::open(self.store.clone())? })
+    }
+
+    /// The description in force, with the bytes that it was read from.
+    pub fn described(&self) -> &Described {
+        &self.described
+    }
+
+    /// The signature over the description in force; none where there is no such file.
+    pub fn description_signature(&self) -> Result<Option<Vec<u8>>> {
+        match self.store.read(&format!("{}.sig", self.described.description.object()), SMALL) {
+            Err(Error::NotFound { .. }) => Ok(None),
+            other => other.map(Some),
         }
-        if head.version != VERSION {
-            return Err(Error::Unsupported { object: VAULT_JSON.into(), what: format!("version {}", head.version) });
-        }
-        let file: VaultFile = serde_json::from_slice(&text).map_err(bad)?;
-        check_sizes(file.segment_size, file.block_size)?;
-        if file.id.len() != 32 || !file.id.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(Error::corrupt(VAULT_JSON, "malformed id"));
-        }
-        let recipients = file.recipients.iter().map(|r| r.parse()).collect::<Result<Vec<_>>>()?;
-        let VaultFile { id, segment_size, block_size, .. } = file;
-        Ok(Vault { store, id, segment_size, block_size, recipients })
+    }
+
+    /// Gives the vault's place a name that stays the same between runs: a path, a stick's GUID. For memories of what was seen there.
+    #[must_use]
+    pub fn named(mut self, place: impl Into<String>) -> Self {
+        self.place = Some(place.into());
+        self
+    }
+
+    /// The name of the vault's place, where somebody gave it one.
+    pub fn place(&self) -> Option<&str> {
+        self.place.as_deref()
+    }
+
+    /// Recovery identities that are kept in the vault, sealed by a passphrase: name and age file.
+    pub fn sealed_identities(&self) -> Result<Vec<(String, Vec<u8>)>> {
+        let names = self.store.list(IDENTITIES)?.into_iter().filter(|name| name.ends_with(".age"));
+        names.map(|name| self.store.read(&name, IDENTITY_LIMIT).map(|file| (name, file))).collect()
+    }
+
+    /// Keeps a recovery identity that is sealed by a passphrase, as `identities/<name>.age`.
+    pub fn put_sealed_identity(&self, name: &str, file: &[u8]) -> Result<()> {
+        self.store.write_new(&format!("{IDENTITIES}/{name}.age"), file)
+    }
+
+    /// Whether `identities` open the key of a run; [`crate::Kind::WrongKey`] when they do not.
+    pub fn opens(&self, run: &RunRef, identities: &Identities) -> Result<()> {
+        RunKey::open(run, self.store.as_ref(), identities).map(drop)
     }
 
     /// The vault's identifier, 32 hexadecimal digits.
     pub fn id(&self) -> &str {
-        &self.id
+        &self.described.description.id
     }
 
     /// The public keys that runs are sealed to.
@@ -178,6 +193,12 @@ impl Vault {
         self.store.append(&name, format!("{line}\n").as_bytes())
     }
 
+    /// Ends a line that a cut write left without its newline.
+    pub fn audit_end_line(&self, host: &str) -> Result<()> {
+        check_host(host)?;
+        self.store.append(&format!("audit/{host}.log"), b"\n")
+    }
+
     /// A host's audit log; empty when there is none.
     pub fn audit(&self, host: &str) -> Result<Vec<u8>> {
         check_host(host)?;
@@ -186,14 +207,6 @@ impl Vault {
             other => other,
         }
     }
-}
-
-fn check_sizes(segment_size: u64, block_size: u64) -> Result<()> {
-    let fits = (4096..=1 << 30).contains(&segment_size) && (4096..=64 << 20).contains(&block_size);
-    if fits && block_size <= segment_size {
-        return Ok(());
-    }
-    Err(Error::invalid(VAULT_JSON, format!("segments of {segment_size} and blocks of {block_size} bytes")))
 }
 
 /// A host is named by letters, digits, `.`, `_` and `-`, not starting with a dot.

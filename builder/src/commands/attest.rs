@@ -6,9 +6,9 @@ use crate::attest::{self, Attestation, Input, Verdict};
 use crate::cli::Attest;
 use crate::commands::Context;
 use crate::exit::Exit;
-use crate::identity;
 use crate::progress::Bar;
 use crate::reading::Opened;
+use crate::{audit, identity};
 
 /// Runs the command.
 ///
@@ -16,7 +16,13 @@ use crate::reading::Opened;
 /// When the vault or an image cannot be read, a signature is refused, or the key does not open the catalogue.
 pub fn run(context: &Context, args: &Attest) -> anyhow::Result<Exit> {
     let opened = Opened::open(context, &args.reading)?;
-    let identities = identity::read(&args.identity)?;
+    let detail = format!("snapshot {} of {}", args.snapshot, opened.host);
+    let result = compare(context, args, &opened);
+    audit::noted(context, &opened.vault, "attest", &detail, result)
+}
+
+fn compare(context: &Context, args: &Attest, opened: &Opened) -> anyhow::Result<Exit> {
+    let identities = identity::of(&opened.vault, &args.identity)?;
     let manifest = opened.choose(&args.snapshot)?;
     let bar = Bar::new("comparing");
     let attestation = attest::attest(&Input {

@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::medium::Stick;
 use crate::reading::Manifest;
 use crate::snapshot::{self, Subject};
-use crate::{medium, stick};
+use crate::{medium, recovery, stick};
 
 /// What a run did.
 #[derive(Serialize)]
@@ -62,6 +62,9 @@ fn onto_stick(context: &Context, args: &Backup) -> anyhow::Result<Exit> {
     // Before anything on the stick is written: a stick that is refused stays as it is.
     snapshot::newest(context, &vault, &context.config.host_name()?, &context.state.host_key()?)?;
     let refresh = stick::refresh_if_due(context, &stick, &vault, args.rescue.as_deref())?;
+    if refresh.done {
+        recovery::put(stick.folder(), &context.state.exported(&context.config.host_name()?)?)?;
+    }
     let manifest = snapshot::take(context, &vault, subject, refresh.boot_files)?;
     stick.close()?;
     print(context, &manifest, refresh.done)

@@ -8,16 +8,17 @@ use anyhow::Context as _;
 use layout::Guid;
 use manifest::{HostKey, Serial};
 use serde::Serialize;
-use vault::{FolderStore, InitOptions, Vault};
+use vault::{FolderStore, Vault};
 
 use crate::cli::{Create, Reading};
 use crate::commands::{Context, backup, init};
 use crate::exit::{Exit, refusal};
-use crate::medium::{Stick, VAULT_FOLDER};
+use crate::identity::Recovered;
+use crate::medium::{self, Stick, VAULT_FOLDER};
 use crate::reading::Opened;
 use crate::state::KnownStick;
 use crate::stick::{self, Claims, Owner, Prepared, Target};
-use crate::{identity, recovery, snapshot};
+use crate::{description, recovery, snapshot};
 
 const IDENTITY_FILE: &str = "lifeboat-identity.txt";
 
@@ -79,13 +80,13 @@ fn make(
     }
     let host_name = context.config.host_name()?;
     let key = context.state.host_key_or_new(&host_name)?;
-    let identity_file = args.identity.clone().unwrap_or_else(|| IDENTITY_FILE.into());
-    let (recipients, identity_is_new) = identity::recipients_or_new(&identity_file)?;
+    let recovered = Recovered::gather(&args.recovery, Some(Path::new(IDENTITY_FILE)))?;
     let staging = tempfile::tempdir().context("making a temporary folder")?;
     let vault_folder = staging.path().join(VAULT_FOLDER);
     fs::create_dir(&vault_folder)?;
-    let vault = Vault::init(Arc::new(FolderStore::new(&vault_folder)), &InitOptions::new(recipients.clone()))?;
-    recovery::put(staging.path(), &host_name, &key.public())?;
+    let store = Arc::new(FolderStore::new(&vault_folder));
+    let vault = description::init(&context.state, store, &key, &recovered)?.named(medium::stick_place(guid));
+    recovery::put(staging.path(), &context.state.exported(&host_name)?)?;
     // A file's snapshot is captured into the staging folder: its data partition is never mounted.
     let staged = wants_backup(args) && !target.is_device;
     let mut exit = if prepared.notes.is_empty() { Exit::Done } else { Exit::Warnings };
@@ -102,16 +103,14 @@ fn make(
         exit = worse(exit, capture_onto(context, args, target)?);
     }
     read_back(context, &args.target)?;
-    if identity_is_new {
-        eprintln!("{}", identity::notice(&identity_file));
-    }
+    eprint!("{}", recovered.notice());
     let report = Report {
         schema: 1,
         target: target.path.clone(),
         stick: guid.clone(),
         vault: vault.id().to_owned(),
         fingerprint: key.public().fingerprint(),
-        recipients: recipients.iter().map(ToString::to_string).collect(),
+        recipients: recovered.recipients(),
         kernel: prepared.kernel().to_owned(),
         notes: prepared.notes.clone(),
         seconds: 0.0,

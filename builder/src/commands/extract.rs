@@ -11,9 +11,9 @@ use vault::{EntryPath, Restore, Selection};
 use crate::cli::Extract;
 use crate::commands::Context;
 use crate::exit::{Exit, refusal};
-use crate::identity;
 use crate::progress::Bar;
 use crate::reading::Opened;
+use crate::{audit, identity};
 
 #[derive(Serialize)]
 struct Report {
@@ -36,7 +36,13 @@ struct Problem {
 /// When the vault cannot be read, a signature or content is refused, the key does not open it, or writing fails.
 pub fn run(context: &Context, args: &Extract) -> anyhow::Result<Exit> {
     let opened = Opened::open(context, &args.reading)?;
-    let identities = identity::read(&args.identity)?;
+    let detail = format!("snapshot {} of {}", args.snapshot, opened.host);
+    let result = extract(context, args, &opened);
+    audit::noted(context, &opened.vault, "extract", &detail, result)
+}
+
+fn extract(context: &Context, args: &Extract, opened: &Opened) -> anyhow::Result<Exit> {
+    let identities = identity::of(&opened.vault, &args.identity)?;
     let manifest = opened.choose(&args.snapshot)?;
     std::fs::create_dir_all(&args.to).with_context(|| format!("making the folder {}", args.to.display()))?;
     let bar = Bar::new("extracting");

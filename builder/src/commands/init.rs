@@ -2,13 +2,12 @@
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
-use serde::Serialize;
-use vault::{InitOptions, Vault};
-
 use crate::cli::Init;
 use crate::commands::Context;
 use crate::exit::{Exit, refusal};
-use crate::{identity, medium};
+use crate::identity::Recovered;
+use crate::{audit, description, medium};
+use serde::Serialize;
 
 #[derive(Serialize)]
 struct Report {
@@ -29,14 +28,18 @@ pub fn run(context: &Context, args: &Init) -> anyhow::Result<Exit> {
     let store = medium::new_folder(&args.vault)?;
     let host = context.config.host_name()?;
     let key = context.state.host_key_or_new(&host)?;
-    let (recipients, is_new) = identity::recipients_or_new(&args.identity)?;
+    let recovered = Recovered::gather(&args.recovery, None)?;
+    let vault = description::init(&context.state, store, &key, &recovered)?.named(medium::place(&args.vault));
+    let opened_by = recovered.recipients();
+    let detail = format!("opened by {}", opened_by.join(" "));
+    audit::append(&context.state, &vault, &host, &key, "init", &detail, Exit::Done)?;
     let report = Report {
         schema: 1,
         signer: key.public().to_string(),
         fingerprint: key.public().fingerprint(),
-        recipients: recipients.iter().map(ToString::to_string).collect(),
-        identity_is_new: is_new,
-        vault: Vault::init(store, &InitOptions::new(recipients))?.id().to_string(),
+        recipients: opened_by,
+        identity_is_new: recovered.new_file.is_some(),
+        vault: vault.id().to_owned(),
     };
     context.print(&report, || {
         format!(
@@ -46,9 +49,7 @@ pub fn run(context: &Context, args: &Init) -> anyhow::Result<Exit> {
             report.recipients.join(", ")
         )
     })?;
-    if is_new {
-        eprintln!("{}", identity::notice(&args.identity));
-    }
+    eprint!("{}", recovered.notice());
     Ok(Exit::Done)
 }
 

@@ -1,10 +1,12 @@
 //! One file for each subcommand: it takes parsed arguments, calls the parts that do the work, and prints the result.
 
 pub mod attest;
+pub mod audit;
 pub mod backup;
 pub mod create;
 pub mod extract;
 pub mod init;
+pub mod key;
 pub mod list;
 pub mod manual;
 pub mod order;

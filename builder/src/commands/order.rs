@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use layout::Guid;
 use manifest::{DiskChoice, FORMAT, Machine, RestoreOrder, Serial, SnapshotChoice, Then, seal};
 
+use crate::audit;
 use crate::cli::{After, Order};
 use crate::commands::Context;
 use crate::exit::{Exit, refusal};
@@ -36,6 +37,7 @@ pub fn run(context: &Context, args: &Order) -> anyhow::Result<Exit> {
     let (json, signature) = seal(&order, &key)?;
     stick.put(&format!("orders/{}.json", order.id), &json)?;
     stick.put(&format!("orders/{}.json.sig", order.id), &signature)?;
+    audit::note(context, &stick.vault()?, "order", order.id.as_str(), Exit::Done);
     stick.close()?;
     context.print(&order, || {
         format!(

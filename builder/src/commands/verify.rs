@@ -5,9 +5,9 @@ use serde::Serialize;
 use crate::cli::{Level, Verify};
 use crate::commands::Context;
 use crate::exit::Exit;
-use crate::identity;
 use crate::progress::Bar;
 use crate::reading::Opened;
+use crate::{audit, identity};
 
 #[derive(Serialize)]
 struct Report {
@@ -16,7 +16,15 @@ struct Report {
     host: String,
     level: &'static str,
     snapshots: Vec<u64>,
+    audit: Log,
     faults: Vec<Fault>,
+}
+
+/// The audit log, whose signatures and chain hold.
+#[derive(Serialize)]
+struct Log {
+    lines: usize,
+    head: String,
 }
 
 #[derive(Serialize)]
@@ -33,7 +41,19 @@ struct Fault {
 /// When the vault cannot be read or a manifest is refused.
 pub fn run(context: &Context, args: &Verify) -> anyhow::Result<Exit> {
     let opened = Opened::open(context, &args.reading)?;
-    let identities = args.identity.as_deref().map(identity::read).transpose()?;
+    let detail = format!("{} of {}", word(args.level), opened.host);
+    let result = verify(context, args, &opened);
+    audit::noted(context, &opened.vault, "verify", &detail, result)
+}
+
+fn word(level: Level) -> &'static str {
+    if level == Level::Data { "data" } else { "sealed" }
+}
+
+fn verify(context: &Context, args: &Verify, opened: &Opened) -> anyhow::Result<Exit> {
+    let identities = args.identity.as_deref().map(|file| identity::of(&opened.vault, file)).transpose()?;
+    let log = audit::read(&opened.vault, &opened.host, opened.trusted())?;
+    audit::refuse_cut(&context.state, &opened.vault, &opened.host, &log)?;
     let manifests = opened.chain(context)?;
     let mut faults = Vec::new();
     for manifest in &manifests {
@@ -54,8 +74,9 @@ pub fn run(context: &Context, args: &Verify) -> anyhow::Result<Exit> {
         schema: 1,
         vault: opened.vault.id().to_string(),
         host: opened.host.to_string(),
-        level: if args.level == Level::Data { "data" } else { "sealed" },
+        level: word(args.level),
         snapshots: manifests.iter().map(|manifest| manifest.serial.0).collect(),
+        audit: Log { lines: log.lines().len(), head: log.head().to_string() },
         faults,
     };
     context.print(&report, || text(&report))?;

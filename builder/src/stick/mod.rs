@@ -23,7 +23,7 @@ use anyhow::Context as _;
 use exec::Command;
 use initramfs::Compression;
 use layout::Guid;
-use manifest::{BootFile, PublicKey, Serial, SlotName};
+use manifest::{BootFile, Serial, Signer, SlotName};
 use vault::Vault;
 
 use self::grub::Grub;
@@ -267,7 +267,7 @@ pub fn rescue_program(named: Option<&Path>) -> anyhow::Result<PathBuf> {
 ///
 /// # Errors
 /// When the slot cannot be read or is refused.
-pub fn boot_files(target: &Target, trusted: &[PublicKey]) -> anyhow::Result<Vec<BootFile>> {
+pub fn boot_files(target: &Target, trusted: &[Signer]) -> anyhow::Result<Vec<BootFile>> {
     let slots = Slots::at(&target.file, Places::on(target.size).esp);
     Ok(slots.check(slots.active()?, trusted)?.files.clone())
 }

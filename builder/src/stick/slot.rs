@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use layout::Guid;
 use manifest::{
-    BootFile, BootSlot, Digest, FORMAT, HostKey, HostName, PublicKey, Serial, SlotName, TrustRoot, Unverified, VaultId,
+    BootFile, BootSlot, Digest, FORMAT, HostKey, HostName, Serial, Signer, SlotName, TrustRoot, Unverified, VaultId,
     Verified, seal,
 };
 
@@ -30,7 +30,7 @@ pub struct Owner<'a> {
     /// The host's key.
     pub key: &'a HostKey,
     /// Whose signatures the rescue accepts.
-    pub signers: &'a [PublicKey],
+    pub signers: &'a [Signer],
     /// The newest snapshot when the slot is written.
     pub newest: Serial,
 }
@@ -112,7 +112,7 @@ impl<'a> Slots<'a> {
     ///
     /// # Errors
     /// When a signature is refused or a file is not what was signed.
-    pub fn check(&self, slot: SlotName, trusted: &[PublicKey]) -> anyhow::Result<Verified<BootSlot>> {
+    pub fn check(&self, slot: SlotName, trusted: &[Signer]) -> anyhow::Result<Verified<BootSlot>> {
         let description = self.description(slot, trusted)?.with_context(|| format!("boot slot {slot} is empty"))?;
         for file in &description.files {
             let content = self.esp.read(&file.path)?.unwrap_or_default();
@@ -131,7 +131,7 @@ impl<'a> Slots<'a> {
     ///
     /// # Errors
     /// When it is there and refused.
-    pub fn description(&self, slot: SlotName, trusted: &[PublicKey]) -> anyhow::Result<Option<Verified<BootSlot>>> {
+    pub fn description(&self, slot: SlotName, trusted: &[Signer]) -> anyhow::Result<Option<Verified<BootSlot>>> {
         let folder = folder(slot);
         let json = self.esp.read(&format!("{folder}/slot.json"))?;
         let signature = self.esp.read(&format!("{folder}/slot.json.sig"))?;
