@@ -19,6 +19,7 @@ mod size;
 mod snapshot;
 mod state;
 mod stick;
+mod survey;
 
 use std::process::ExitCode;
 

@@ -42,12 +42,21 @@ pub fn new_folder(path: &Path) -> anyhow::Result<Arc<dyn Store>> {
 /// # Errors
 /// Exit 10 when there is none.
 pub fn open(place: &Path) -> anyhow::Result<Vault> {
+    Vault::open(store(place)?).with_context(|| format!("opening the vault in {}", place.display()))
+}
+
+/// What lies at `place`, to read; whether it is a vault is not looked at.
+///
+/// # Errors
+/// Exit 10 when there is nothing.
+pub fn store(place: &Path) -> anyhow::Result<Arc<dyn Store>> {
     let kind = fs::metadata(place)
         .map_err(|error| refusal(Exit::NoVault, format!("{}: {error}; is the stick plugged in?", place.display())))?
         .file_type();
     let store: Arc<dyn Store> = if kind.is_dir() {
         let inner = place.join(VAULT_FOLDER);
-        let folder = if inner.join("vault.json").is_file() { inner } else { place.to_owned() };
+        let is_vault = inner.join("vault.json").is_file() || inner.join("manifests").is_dir();
+        let folder = if is_vault { inner } else { place.to_owned() };
         Arc::new(FolderStore::new(folder))
     } else {
         stick::locate(place)?.ok_or_else(|| no_stick(place))?;
@@ -55,7 +64,7 @@ pub fn open(place: &Path) -> anyhow::Result<Vault> {
         let data = image.partition(stick::DATA_NUMBER)?;
         Arc::new(Ext4Store::open(data.window(), VAULT_FOLDER)?)
     };
-    Vault::open(store).with_context(|| format!("opening the vault in {}", place.display()))
+    Ok(store)
 }
 
 fn no_stick(place: &Path) -> anyhow::Error {

@@ -12,7 +12,7 @@ use crate::store::{Lock, Store, check_name};
 
 /// Version of the format that this program writes.
 pub const VERSION: u32 = 1;
-const VAULT_JSON: &str = "vault.json";
+pub(crate) const VAULT_JSON: &str = "vault.json";
 /// Small objects (vault.json, manifests, keys, audit logs) are refused above this size.
 const SMALL: u64 = 256 << 20;
 
@@ -54,6 +54,8 @@ pub struct Vault {
     pub(crate) segment_size: u64,
     pub(crate) block_size: u64,
     recipients: Vec<Recipient>,
+    /// Opened without `vault.json`.
+    pub(crate) salvaged: bool,
 }
 
 impl Vault {
@@ -86,7 +88,10 @@ impl Vault {
             format: String,
             version: u32,
         }
-        let text = store.read(VAULT_JSON, SMALL)?;
+        let text = store.read(VAULT_JSON, SMALL).map_err(|error| match error {
+            Error::NotFound { .. } if store.list("manifests").is_ok_and(|names| !names.is_empty()) => error.listed(),
+            other => other,
+        })?;
         let bad = |e: serde_json::Error| Error::corrupt(VAULT_JSON, e.to_string());
         let head: Version = serde_json::from_slice(&text).map_err(bad)?;
         if head.format != "lifeboat-vault" {
@@ -96,13 +101,20 @@ impl Vault {
             return Err(Error::Unsupported { object: VAULT_JSON.into(), what: format!("version {}", head.version) });
         }
         let file: VaultFile = serde_json::from_slice(&text).map_err(bad)?;
-        check_sizes(file.segment_size, file.block_size)?;
+        check_sizes(file.segment_size, file.block_size).map_err(unsound)?;
         if file.id.len() != 32 || !file.id.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(Error::corrupt(VAULT_JSON, "malformed id"));
         }
-        let recipients = file.recipients.iter().map(|r| r.parse()).collect::<Result<Vec<_>>>()?;
+        let recipients = file.recipients.iter().map(|r| r.parse()).collect::<Result<Vec<_>>>().map_err(unsound)?;
         let VaultFile { id, segment_size, block_size, .. } = file;
-        Ok(Vault { store, id, segment_size, block_size, recipients })
+        Ok(Vault { store, id, segment_size, block_size, recipients, salvaged: false })
+    }
+
+    /// A vault whose `vault.json` is damaged or gone, to read what is left: no snapshot needs that file. `id` is what a
+    /// verified manifest says. It has no recipients, so nothing can be backed up into it.
+    pub fn salvage(store: Arc<dyn Store>, id: &str) -> Self {
+        let InitOptions { recipients, segment_size, block_size } = InitOptions::new(Vec::new());
+        Vault { store, id: id.into(), segment_size, block_size, recipients, salvaged: true }
     }
 
     /// The vault's identifier, 32 hexadecimal digits.
@@ -165,7 +177,9 @@ impl Vault {
     /// A manifest and its signature, as stored. Nothing in them is verified here.
     pub fn manifest(&self, host: &str, serial: u64) -> Result<(Vec<u8>, Vec<u8>)> {
         let name = manifest_object(host, serial)?;
-        Ok((self.store.read(&name, SMALL)?, self.store.read(&format!("{name}.sig"), SMALL)?))
+        let json = self.store.read(&name, SMALL)?;
+        let signature = self.store.read(&format!("{name}.sig"), SMALL).map_err(Error::listed)?;
+        Ok((json, signature))
     }
 
     /// Appends one line to a host's audit log.
@@ -188,7 +202,12 @@ impl Vault {
     }
 }
 
-fn check_sizes(segment_size: u64, block_size: u64) -> Result<()> {
+/// What an argument may not be, a file that was written once cannot have come to be but by damage.
+fn unsound(error: Error) -> Error {
+    Error::corrupt(VAULT_JSON, error.to_string().trim_start_matches("vault.json: "))
+}
+
+pub(crate) fn check_sizes(segment_size: u64, block_size: u64) -> Result<()> {
     let fits = (4096..=1 << 30).contains(&segment_size) && (4096..=64 << 20).contains(&block_size);
     if fits && block_size <= segment_size {
         return Ok(());
