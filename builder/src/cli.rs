@@ -234,6 +234,9 @@ pub struct Extract {
     /// Folder to put them in; made when it does not exist
     #[arg(long, value_name = "DIR")]
     pub to: PathBuf,
+    /// Go on past damaged objects, and name what is lost with them
+    #[arg(long)]
+    pub keep_going: bool,
 }
 
 #[derive(Debug, Args)]

@@ -22,6 +22,7 @@ mod size;
 mod snapshot;
 mod state;
 mod stick;
+mod survey;
 mod writing;
 
 use std::process::ExitCode;

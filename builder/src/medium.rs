@@ -42,12 +42,23 @@ pub fn new_folder(path: &Path) -> anyhow::Result<Arc<dyn Store>> {
 /// # Errors
 /// Exit 10 when there is none.
 pub fn open(place: &Path) -> anyhow::Result<Vault> {
+    let (store, name) = store(place)?;
+    let vault = Vault::open(store).with_context(|| format!("opening the vault in {}", place.display()))?;
+    Ok(vault.named(name))
+}
+
+/// What lies at `place`, to read, and the name under which it is remembered; whether it is a vault is not looked at.
+///
+/// # Errors
+/// Exit 10 when there is nothing.
+pub fn store(place: &Path) -> anyhow::Result<(Arc<dyn Store>, String)> {
     let kind = fs::metadata(place)
         .map_err(|error| refusal(Exit::NoVault, format!("{}: {error}; is the stick plugged in?", place.display())))?
         .file_type();
     let (store, name): (Arc<dyn Store>, String) = if kind.is_dir() {
         let inner = place.join(VAULT_FOLDER);
-        let folder = if inner.join("vault.json").is_file() { inner } else { place.to_owned() };
+        let is_vault = inner.join("vault.json").is_file() || inner.join("manifests").is_dir();
+        let folder = if is_vault { inner } else { place.to_owned() };
         let name = self::place(&folder);
         (Arc::new(FolderStore::new(folder)), name)
     } else {
@@ -56,8 +67,7 @@ pub fn open(place: &Path) -> anyhow::Result<Vault> {
         let data = image.partition(stick::DATA_NUMBER)?;
         (Arc::new(Ext4Store::open(data.window(), VAULT_FOLDER)?), stick_place(&located.guid))
     };
-    let vault = Vault::open(store).with_context(|| format!("opening the vault in {}", place.display()))?;
-    Ok(vault.named(name))
+    Ok((store, name))
 }
 
 /// The name under which a vault folder is remembered.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use manifest::{HostName, Serial, Signer, Unverified, Verified};
+use manifest::{HostName, Serial, Signer, Unverified, VaultId, Verified};
 use vault::Vault;
 
 use crate::cli::Reading;
@@ -21,6 +21,8 @@ pub struct Opened {
     pub vault: Vault,
     /// The host whose snapshots are read.
     pub host: HostName,
+    /// Why the vault's description was passed over, where [`Opened::open_what_is_left`] had to.
+    pub wreck: Option<anyhow::Error>,
     trusted: Vec<Signer>,
     place: PathBuf,
 }
@@ -31,11 +33,40 @@ impl Opened {
     /// # Errors
     /// When there is no vault (10), nobody's signature counts (20), or the host is not clear (2).
     pub fn open(context: &Context, args: &Reading) -> anyhow::Result<Self> {
+        Self::begin(context, args)?.whole()
+    }
+
+    /// Opens it though its description is damaged, gone or not signed: the vault's id is then what the newest manifest that holds says.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); a damaged `vault.json` only when no manifest holds either (21).
+    pub fn open_what_is_left(context: &Context, args: &Reading) -> anyhow::Result<Self> {
+        let mut opened = Self::begin(context, args)?;
+        let Some((serial, id)) = opened.signed_id()? else { return opened.whole() };
+        if opened.wreck.is_none() && id.as_str() != opened.vault.id() {
+            let own = opened.vault.id();
+            let what = format!(
+                "its id is {own}, and snapshot {serial} was written for vault {id}: one of the two was replaced"
+            );
+            opened.wreck = Some(vault::Error::Corrupt { object: "vault.json".into(), what }.into());
+        }
+        if opened.wreck.is_some() {
+            opened.vault = Vault::salvage(opened.vault.store().clone(), id.as_str());
+        }
+        Ok(opened)
+    }
+
+    fn begin(context: &Context, args: &Reading) -> anyhow::Result<Self> {
         let place = match &args.vault {
             Some(place) => place.clone(),
             None => default_place(context)?,
         };
-        let vault = medium::open(&place)?;
+        let (store, name) = medium::store(&place)?;
+        let (vault, mut wreck) = match Vault::open(store.clone()) {
+            Err(error) if error.kind() == vault::Kind::Corrupt => (Vault::salvage(store, ""), Some(error.into())),
+            other => (other.with_context(|| format!("opening the vault in {}", place.display()))?, None),
+        };
+        let vault = vault.named(name);
         let trusted = match &args.signers {
             Some(file) => read_signers(file)?,
             None => context.state.trusted()?,
@@ -47,9 +78,34 @@ impl Opened {
                  the stick's own list proves nothing",
             ));
         }
-        description::check_for_reading(context, &vault, &trusted)?;
+        if wreck.is_none() {
+            wreck = description::check_for_reading(context, &vault, &trusted).err();
+        }
         let host = choose_host(&vault, args.host.as_deref(), context)?;
-        Ok(Self { vault, host, trusted, place })
+        Ok(Self { vault, host, wreck, trusted, place })
+    }
+
+    /// The newest manifest that holds, and the id of the vault that it was written for.
+    fn signed_id(&self) -> anyhow::Result<Option<(Serial, VaultId)>> {
+        let signed = |serial: &Serial| {
+            let manifest = read_signed(&self.vault, &self.host, *serial, &self.trusted).ok()?;
+            Some((*serial, manifest.vault.clone()))
+        };
+        Ok(self.serials()?.iter().rev().find_map(signed))
+    }
+
+    /// Itself, unless the description had to be passed over.
+    fn whole(self) -> anyhow::Result<Self> {
+        match self.wreck {
+            None => Ok(self),
+            Some(error) => Err(error.context({
+                format!(
+                    "opening the vault in {}; its snapshots do not need that file: `lifeboat verify` checks them, \
+                     `lifeboat extract --keep-going` gives what they hold",
+                    self.place.display()
+                )
+            })),
+        }
     }
 
     /// Whose signatures count.
@@ -128,10 +184,7 @@ pub fn read_manifest(
     serial: Serial,
     trusted: &[Signer],
 ) -> anyhow::Result<Verified<Manifest>> {
-    let (json, signature) = vault.manifest(host.as_str(), serial.0)?;
-    let manifest: Verified<Manifest> = Unverified { json: &json, signature: &signature }
-        .verify(trusted)
-        .with_context(|| format!("the manifest of snapshot {serial} of {host}"))?;
+    let manifest = read_signed(vault, host, serial, trusted)?;
     let fits = manifest.serial == serial && manifest.host_name == *host && manifest.vault.as_str() == vault.id();
     if fits {
         return Ok(manifest);
@@ -139,14 +192,37 @@ pub fn read_manifest(
     Err(refusal(
         Exit::Corrupt,
         format!(
-            "the manifest of snapshot {serial} of {host} is that of snapshot {} of {} in vault {}: it was moved",
-            manifest.serial, manifest.host_name, manifest.vault
+            "{} is that of snapshot {} of {} in vault {}: it was moved",
+            place_of(host, serial),
+            manifest.serial,
+            manifest.host_name,
+            manifest.vault
         ),
     ))
 }
 
+/// Reads one manifest and checks its signature, and nothing else.
+fn read_signed(
+    vault: &Vault,
+    host: &HostName,
+    serial: Serial,
+    trusted: &[Signer],
+) -> anyhow::Result<Verified<Manifest>> {
+    let (json, signature) = vault.manifest(host.as_str(), serial.0).map_err(|error| match error.kind() {
+        // Of the two files only the signature can be missing without the snapshot being unknown.
+        vault::Kind::Corrupt => refusal(Exit::Signature, format!("{error}: a manifest counts only with its signature")),
+        _ => error.into(),
+    })?;
+    Unverified { json: &json, signature: &signature }.verify(trusted).with_context(|| place_of(host, serial))
+}
+
+/// How a manifest is named in messages: the object, and what it is.
+fn place_of(host: &HostName, serial: Serial) -> String {
+    format!("manifests/{host}/{serial}.json (snapshot {serial} of {host})")
+}
+
 /// Checks that each manifest names the one before it. A gap (what was pruned) is no break; a wrong digest is.
-fn check_chain(manifests: &[Verified<Manifest>]) -> anyhow::Result<()> {
+pub fn check_chain(manifests: &[Verified<Manifest>]) -> anyhow::Result<()> {
     for pair in manifests.windows(2) {
         let [earlier, later] = pair else { continue };
         let follows = later.serial.0 == earlier.serial.0 + 1;

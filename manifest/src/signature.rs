@@ -14,6 +14,9 @@ pub enum SignatureError {
     /// Not an SSHSIG file.
     #[error("the signature is not an SSH signature: {0}")]
     Format(#[from] ssh_key::Error),
+    /// Readable, but not byte for byte as such a file is written: one of its lengths was changed, for example.
+    #[error("the signature file is not written as SSH signatures are: it was changed")]
+    Changed,
     /// Made for another kind of document.
     #[error("the signature is for {found:?}, not for {wanted:?}")]
     Namespace {
@@ -72,7 +75,12 @@ pub(crate) fn check(
     document: &[u8],
     signature: &[u8],
 ) -> Result<PublicKey, SignatureError> {
-    let signature = SshSig::from_pem(signature)?;
+    let file = signature;
+    let signature = SshSig::from_pem(file)?;
+    // The parser takes version 0 and passes over some lengths; whoever looks for damage must not.
+    if signature.version() != SshSig::VERSION || signature.to_pem(LineEnding::LF)?.as_bytes() != file {
+        return Err(SignatureError::Changed);
+    }
     if signature.namespace() != namespace {
         return Err(SignatureError::Namespace { found: signature.namespace().to_owned(), wanted: namespace });
     }

@@ -111,6 +111,16 @@ pub struct Contents {
     pub totals: Totals,
 }
 
+impl Contents {
+    /// Every object that the snapshot needs: its name, size in bytes, and SHA-256.
+    pub fn objects(&self) -> impl Iterator<Item = (String, u64, Digest)> {
+        let keys = self.runs.iter().map(|run| (run.id.key_name(), run.key_size, run.key_sha256));
+        let catalogue = (self.catalogue.object.clone(), self.catalogue.size, self.catalogue.sha256);
+        let segments = self.segments.iter().map(|segment| (segment.object(), segment.size, segment.sha256));
+        keys.chain([catalogue]).chain(segments)
+    }
+}
+
 /// A run and its key file `keys/<id>.age`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

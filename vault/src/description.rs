@@ -132,15 +132,36 @@ impl Described {
         Ok(next)
     }
 
+    /// What stands in for a description that is lost.
+    pub(crate) fn salvaged(id: &str) -> Self {
+        let InitOptions { segment_size, block_size, .. } = InitOptions::new(Vec::new());
+        let description = Description {
+            format: "lifeboat-vault".into(),
+            version: VERSION,
+            id: id.into(),
+            number: 1,
+            previous: None,
+            created: String::new(),
+            segment_size,
+            block_size,
+            recipients: Vec::new(),
+        };
+        Described { description, json: Vec::new() }
+    }
+
     /// Reads the newest description and the chain that leads to it.
     pub(crate) fn read(store: &dyn Store) -> Result<Self> {
-        let mut newest = parse(VAULT_JSON, store.read(VAULT_JSON, LIMIT)?)?;
+        let first = store.read(VAULT_JSON, LIMIT).map_err(|error| match error {
+            Error::NotFound { .. } if store.list("manifests").is_ok_and(|names| !names.is_empty()) => error.listed(),
+            other => other,
+        })?;
+        let mut newest = parse(VAULT_JSON, first)?;
         if newest.description.number != 1 || newest.description.previous.is_some() {
             return Err(Error::corrupt(VAULT_JSON, "is not the first description of a vault"));
         }
         for number in 2..=last(store)? {
             let name = object(number);
-            let later = parse(&name, store.read(&name, LIMIT)?)?;
+            let later = parse(&name, store.read(&name, LIMIT).map_err(Error::listed)?)?;
             if !newest.leads_to(&later, number) {
                 return Err(Error::corrupt(name, "does not follow the description before it"));
             }
@@ -195,14 +216,16 @@ fn parse(name: &str, json: Vec<u8>) -> Result<Described> {
         return Err(Error::Unsupported { object: name.into(), what: format!("version {}", head.version) });
     }
     let description: Description = serde_json::from_slice(&json).map_err(bad)?;
-    check_sizes(description.segment_size, description.block_size)?;
+    // What an argument may not be, a file that was written once cannot have come to be but by damage.
+    check_sizes(description.segment_size, description.block_size)
+        .map_err(|error| Error::corrupt(name, error.to_string().trim_start_matches("vault.json: ")))?;
     if description.id.len() != 32 || !description.id.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(Error::corrupt(name, "malformed id"));
     }
     Ok(Described { description, json })
 }
 
-fn check_sizes(segment_size: u64, block_size: u64) -> Result<()> {
+pub(crate) fn check_sizes(segment_size: u64, block_size: u64) -> Result<()> {
     let fits = (4096..=1 << 30).contains(&segment_size) && (4096..=64 << 20).contains(&block_size);
     if fits && block_size <= segment_size {
         return Ok(());

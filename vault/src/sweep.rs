@@ -90,6 +90,8 @@ pub(crate) struct Sweep<'a> {
     pub(crate) vault: &'a Vault,
     pub(crate) contents: &'a Contents,
     pub(crate) catalogue: &'a SealedCatalogue,
+    /// Block size of large files, as the catalogue has it: that is signed, `vault.json` need not be sound.
+    pub(crate) block_size: u64,
     /// Keys of runs, or why one cannot be had.
     keys: HashMap<&'a RunId, Result<RunKey>>,
     /// Place of a segment in `contents.segments`.
@@ -103,8 +105,8 @@ impl<'a> Sweep<'a> {
         identities: &Identities,
         catalogue: &'a SealedCatalogue,
     ) -> Result<Self> {
-        let runs = catalogue.lines()?.header.runs;
-        let ordinals: HashMap<&RunId, u32> = runs.iter().zip(0..).collect();
+        let header = catalogue.lines()?.header;
+        let ordinals: HashMap<&RunId, u32> = header.runs.iter().zip(0..).collect();
         let mut places = HashMap::new();
         for (place, segment) in contents.segments.iter().enumerate() {
             let ordinal = ordinals.get(&segment.run).ok_or_else(|| {
@@ -114,7 +116,7 @@ impl<'a> Sweep<'a> {
         }
         let open = |run| RunKey::open(run, vault.store.as_ref(), identities);
         let keys = contents.runs.iter().map(|run| (&run.id, open(run))).collect();
-        Ok(Sweep { vault, contents, catalogue, keys, places })
+        Ok(Sweep { vault, contents, catalogue, block_size: header.block_size, keys, places })
     }
 
     /// Keys that could not be opened.
@@ -293,6 +295,7 @@ pub(crate) fn copy_of(error: &Error) -> Error {
     match error {
         Error::NotFound { object } => Error::NotFound { object: object.clone() },
         Error::WrongKey { object } => Error::WrongKey { object: object.clone() },
+        Error::Corrupt { object, what } => Error::corrupt(object, what),
         other => Error::corrupt("run key", other.to_string()),
     }
 }

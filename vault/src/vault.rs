@@ -46,6 +46,8 @@ pub struct Vault {
     pub(crate) block_size: u64,
     recipients: Vec<Recipient>,
     place: Option<String>,
+    /// Opened without a description.
+    pub(crate) salvaged: bool,
 }
 
 impl Vault {
@@ -67,7 +69,16 @@ impl Vault {
         let described = Described::read(store.as_ref())?;
         let Description { segment_size, block_size, .. } = described.description;
         let recipients = described.description.recipients.iter().map(|holder| holder.recipient.clone()).collect();
-        Ok(Vault { store, described: Arc::new(described), segment_size, block_size, recipients, place: None })
+        let described = Arc::new(described);
+        Ok(Vault { store, described, segment_size, block_size, recipients, place: None, salvaged: false })
+    }
+
+    /// A vault whose description is damaged or gone, to read what is left: no snapshot needs it. `id` is what a verified manifest says. It
+    /// has no recipients, so nothing can be backed up into it.
+    pub fn salvage(store: Arc<dyn Store>, id: &str) -> Self {
+        let described = Arc::new(Described::salvaged(id));
+        let Description { segment_size, block_size, .. } = described.description;
+        Vault { store, described, segment_size, block_size, recipients: Vec::new(), place: None, salvaged: true }
     }
 
     /// Puts a new description into force; it must follow the present one ([`Described::next`]). The caller holds the lock.
@@ -180,7 +191,9 @@ impl Vault {
     /// A manifest and its signature, as stored. Nothing in them is verified here.
     pub fn manifest(&self, host: &str, serial: u64) -> Result<(Vec<u8>, Vec<u8>)> {
         let name = manifest_object(host, serial)?;
-        Ok((self.store.read(&name, SMALL)?, self.store.read(&format!("{name}.sig"), SMALL)?))
+        let json = self.store.read(&name, SMALL)?;
+        let signature = self.store.read(&format!("{name}.sig"), SMALL).map_err(Error::listed)?;
+        Ok((json, signature))
     }
 
     /// Appends one line to a host's audit log.

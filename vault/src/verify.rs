@@ -8,13 +8,14 @@ use crate::backup::worker_count;
 use crate::catalogue::SealedCatalogue;
 use crate::content::Zeroes;
 use crate::contents::{Contents, Digest, SegmentRef};
-use crate::entry::{Entry, Extent};
+use crate::entry::{Entry, EntryKind, Extent};
 use crate::error::{Error, Kind, Result};
 use crate::identity::Identities;
 use crate::path::EntryPath;
 use crate::progress::Progress;
 use crate::store::Store;
 use crate::sweep::{Plain, Sweep, Task, Visitor, copy_of};
+use crate::description::VAULT_JSON;
 use crate::vault::Vault;
 
 /// An object that is not as signed.
@@ -38,11 +39,7 @@ impl Vault {
     /// Compares every object of a snapshot with its signed size and digest. Needs no key; so it cannot say which entries an
     /// object holds.
     pub fn check_sealed(&self, contents: &Contents, progress: &dyn Progress) -> Result<Vec<Fault>> {
-        let keys = contents.runs.iter().map(|run| (run.id.key_name(), run.key_size, run.key_sha256));
-        let catalogue = &contents.catalogue;
-        let segments = contents.segments.iter().map(|segment| (segment.object(), segment.size, segment.sha256));
-        let objects: Vec<_> =
-            keys.chain([(catalogue.object.clone(), catalogue.size, catalogue.sha256)]).chain(segments).collect();
+        let objects: Vec<_> = contents.objects().collect();
         progress.expect(objects.iter().map(|object| object.1).sum(), 0);
         let next = AtomicUsize::new(0);
         let faults = Mutex::new(Vec::new());
@@ -73,7 +70,7 @@ impl Vault {
         let catalogue = SealedCatalogue::read(self, contents, identities)?;
         let sweep = Sweep::new(self, contents, identities, &catalogue)?;
         progress.expect(contents.totals.bytes, contents.totals.entries);
-        let check = Check { progress, faults: Mutex::default(), block_size: self.block_size };
+        let check = Check { progress, faults: Mutex::default(), block_size: sweep.block_size };
         for error in sweep.key_errors() {
             if error.kind() == Kind::WrongKey {
                 return Err(copy_of(error));
@@ -81,8 +78,18 @@ impl Vault {
         }
         sweep.run::<Vec<u8>>(&check, 0)?;
         let mut entries = 0;
-        for entry in catalogue.lines()? {
-            entry?;
+        let lines = catalogue.lines()?;
+        if !self.salvaged
+            && (lines.header.segment_size, lines.header.block_size) != (self.segment_size, self.block_size)
+        {
+            let what = "its sizes are not those that the catalogue was written with".to_owned();
+            lock(&check.faults).push(Fault { object: VAULT_JSON.into(), what, entries: Vec::new() });
+        }
+        for entry in lines {
+            let entry = entry?;
+            if let (EntryKind::HardLink, Some(first)) = (entry.kind, &entry.link) {
+                check.cost_too(first, entry.path);
+            }
             entries += 1;
         }
         if entries != contents.totals.entries {
@@ -151,6 +158,16 @@ struct Check<'a> {
     block_size: u64,
 }
 
+impl Check<'_> {
+    /// What costs an inode's first name costs its other names as well.
+    fn cost_too(&self, first: &[u8], link: EntryPath) {
+        let mut faults = lock(&self.faults);
+        for fault in faults.iter_mut().filter(|fault| fault.entries.iter().any(|entry| entry.as_bytes() == first)) {
+            fault.entries.push(link.clone());
+        }
+    }
+}
+
 impl Visitor<Vec<u8>> for Check<'_> {
     fn select(&self, entry: Entry) -> Option<Entry> {
         Some(entry)
@@ -192,7 +209,12 @@ impl Visitor<Vec<u8>> for Check<'_> {
         let mut entries: Vec<EntryPath> = tasks.iter().map(|task| task.path().clone()).collect();
         entries.sort();
         entries.dedup();
-        lock(&self.faults).push(Fault::new(&segment.object(), &error, entries));
+        // The object at fault may be the run's key.
+        let object = match &error {
+            Error::Corrupt { object, .. } => object.clone(),
+            _ => segment.object(),
+        };
+        lock(&self.faults).push(Fault::new(&object, &error, entries));
         Ok(())
     }
 }

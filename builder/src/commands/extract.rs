@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use layout::Bytes;
 use serde::Serialize;
-use vault::{EntryPath, Restore, Selection};
+use vault::{EntryPath, ProblemKind, Restore, Selection};
 
 use crate::cli::Extract;
 use crate::commands::Context;
@@ -35,7 +35,13 @@ struct Problem {
 /// # Errors
 /// When the vault cannot be read, a signature or content is refused, the key does not open it, or writing fails.
 pub fn run(context: &Context, args: &Extract) -> anyhow::Result<Exit> {
-    let opened = Opened::open(context, &args.reading)?;
+    let opened = match args.keep_going {
+        true => Opened::open_what_is_left(context, &args.reading)?,
+        false => Opened::open(context, &args.reading)?,
+    };
+    if let Some(wreck) = &opened.wreck {
+        eprintln!("lifeboat: {wreck:#}; going on without it, for the signed manifests say what is needed");
+    }
     let detail = format!("snapshot {} of {}", args.snapshot, opened.host);
     let result = extract(context, args, &opened);
     audit::noted(context, &opened.vault, "extract", &detail, result)
@@ -49,6 +55,7 @@ fn extract(context: &Context, args: &Extract, opened: &Opened) -> anyhow::Result
     let mut restore = Restore::new(&manifest.contents, &identities, args.to.clone());
     restore.select = selection(&args.paths)?;
     restore.progress = &bar;
+    restore.keep_going = args.keep_going;
     let restored = opened.vault.restore(&restore).map_err(|error| match error {
         // Of all that can be missing only a path that was asked for starts with a slash.
         vault::Error::NotFound { object } if object.starts_with('/') => {
@@ -69,7 +76,12 @@ fn extract(context: &Context, args: &Extract, opened: &Opened) -> anyhow::Result
             .collect(),
     };
     context.print(&report, || text(&report, &args.to))?;
-    Ok(if report.problems.is_empty() { Exit::Done } else { Exit::Warnings })
+    let damaged = restored.problems.iter().any(|problem| problem.kind == ProblemKind::Damaged);
+    Ok(match report.problems.is_empty() {
+        true if opened.wreck.is_none() => Exit::Done,
+        false if !damaged && opened.wreck.is_none() => Exit::Warnings,
+        _ => Exit::Corrupt,
+    })
 }
 
 fn selection(paths: &[std::path::PathBuf]) -> anyhow::Result<Selection> {

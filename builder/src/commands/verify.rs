@@ -1,12 +1,14 @@
 //! `lifeboat verify`: every signature, every file against its signed digest, and with an identity every file's content.
 
 use serde::Serialize;
+use vault::Identities;
 
 use crate::cli::{Level, Verify};
 use crate::commands::Context;
 use crate::exit::Exit;
 use crate::progress::Bar;
-use crate::reading::Opened;
+use crate::reading::{Manifest, Opened};
+use crate::survey::{Refused, Survey};
 use crate::{audit, identity};
 
 #[derive(Serialize)]
@@ -16,8 +18,10 @@ struct Report {
     host: String,
     level: &'static str,
     snapshots: Vec<u64>,
-    audit: Log,
+    audit: Option<Log>,
     faults: Vec<Fault>,
+    /// Objects that no snapshot names. No fault: nothing reads them.
+    strays: Vec<String>,
 }
 
 /// The audit log, whose signatures and chain hold.
@@ -38,9 +42,9 @@ struct Fault {
 /// Runs the command.
 ///
 /// # Errors
-/// When the vault cannot be read or a manifest is refused.
+/// When the vault cannot be read.
 pub fn run(context: &Context, args: &Verify) -> anyhow::Result<Exit> {
-    let opened = Opened::open(context, &args.reading)?;
+    let opened = Opened::open_what_is_left(context, &args.reading)?;
     let detail = format!("{} of {}", word(args.level), opened.host);
     let result = verify(context, args, &opened);
     audit::noted(context, &opened.vault, "verify", &detail, result)
@@ -52,17 +56,19 @@ fn word(level: Level) -> &'static str {
 
 fn verify(context: &Context, args: &Verify, opened: &Opened) -> anyhow::Result<Exit> {
     let identities = args.identity.as_deref().map(|file| identity::of(&opened.vault, file)).transpose()?;
-    let log = audit::read(&opened.vault, &opened.host, opened.trusted())?;
-    audit::refuse_cut(&context.state, &opened.vault, &opened.host, &log)?;
-    let manifests = opened.chain(context)?;
-    let mut faults = Vec::new();
+    let Survey { manifests, refused, strays, log } = Survey::of(opened, context)?;
+    let mut exit = refused.iter().map(|refused| refused.exit).min_by_key(|exit| rank(*exit)).unwrap_or(Exit::Done);
+    let mut faults: Vec<Fault> = refused.into_iter().map(Fault::from).collect();
     for manifest in &manifests {
         let bar = Bar::new("verifying");
         let found = match (args.level, &identities) {
-            (Level::Data, Some(identities)) => opened.vault.check_data(&manifest.contents, identities, &bar)?,
+            (Level::Data, Some(identities)) => check_data(opened, manifest, identities, &bar)?,
             _ => opened.vault.check_sealed(&manifest.contents, &bar)?,
         };
         bar.finish();
+        if exit == Exit::Done && !found.is_empty() {
+            exit = Exit::Corrupt;
+        }
         faults.extend(found.into_iter().map(|fault| Fault {
             snapshot: manifest.serial.0,
             object: fault.object,
@@ -76,25 +82,65 @@ fn verify(context: &Context, args: &Verify, opened: &Opened) -> anyhow::Result<E
         host: opened.host.to_string(),
         level: word(args.level),
         snapshots: manifests.iter().map(|manifest| manifest.serial.0).collect(),
-        audit: Log { lines: log.lines().len(), head: log.head().to_string() },
+        audit: log.map(|log| Log { lines: log.lines().len(), head: log.head().to_string() }),
         faults,
+        strays,
     };
     context.print(&report, || text(&report))?;
-    Ok(if report.faults.is_empty() { Exit::Done } else { Exit::Corrupt })
+    Ok(exit)
+}
+
+/// A catalogue or its key that is damaged is a fault of this snapshot; the others are looked at all the same.
+fn check_data(
+    opened: &Opened,
+    manifest: &Manifest,
+    identities: &Identities,
+    bar: &Bar,
+) -> vault::Result<Vec<vault::Fault>> {
+    match opened.vault.check_data(&manifest.contents, identities, bar) {
+        Err(vault::Error::Corrupt { object, what }) => {
+            let mut faults = opened.vault.check_sealed(&manifest.contents, &())?;
+            if !faults.iter().any(|fault| fault.object == object) {
+                faults.push(vault::Fault { object, what, entries: Vec::new() });
+            }
+            Ok(faults)
+        }
+        other => other,
+    }
+}
+
+/// A signature that is refused counts more than a rollback, and that more than damage.
+fn rank(exit: Exit) -> u8 {
+    match exit {
+        Exit::Signature => 0,
+        Exit::RolledBack => 1,
+        Exit::Corrupt => 2,
+        _ => 3,
+    }
+}
+
+impl From<Refused> for Fault {
+    fn from(refused: Refused) -> Self {
+        let Refused { snapshot, object, what, .. } = refused;
+        Fault { snapshot, object, what, entries: Vec::new() }
+    }
 }
 
 fn text(report: &Report) -> String {
     let count = report.snapshots.len();
+    let strays: String =
+        report.strays.iter().map(|stray| format!("named by no snapshot, and never read: {stray}\n")).collect();
     if report.faults.is_empty() {
-        return format!("{count} snapshots of {} verified ({}): no fault", report.host, report.level);
+        return format!("{count} snapshots of {} verified ({}): no fault\n{strays}", report.host, report.level);
     }
     let mut text =
         format!("{} faults in {count} snapshots of {} ({}):\n", report.faults.len(), report.host, report.level);
     for fault in &report.faults {
-        text += &format!("snapshot {}: {}: {}\n", fault.snapshot, fault.object, fault.what);
+        let whose = if fault.snapshot == 0 { "the vault".into() } else { format!("snapshot {}", fault.snapshot) };
+        text += &format!("{whose}: {}: {}\n", fault.object, fault.what);
         for entry in &fault.entries {
             text += &format!("    costs {entry}\n");
         }
     }
-    text + "what is not named here is sound; `lifeboat extract` still gives it"
+    text + &strays + "what is not named here is sound; `lifeboat extract --keep-going` gives it"
 }

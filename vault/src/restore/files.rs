@@ -198,7 +198,7 @@ impl Work<'_> {
         let mut at = 0;
         for block in entry.blocks.iter().flatten() {
             punch(file, at, block.offset)?;
-            at = block.offset + self.vault.block_size;
+            at = block.offset + self.block_size;
         }
         punch(file, at, entry.size)
     }
@@ -216,7 +216,7 @@ impl Work<'_> {
         data: &mut dyn Read,
     ) -> std::result::Result<(), Failure> {
         let fd = self.open_large(hand, file)?;
-        let len = self.vault.block_size.min(file.size - block.offset);
+        let len = self.block_size.min(file.size - block.offset);
         hand.buffer.clear();
         hand.buffer.resize(len as usize, 0);
         if self.restore.skip_complete {

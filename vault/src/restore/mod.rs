@@ -111,7 +111,7 @@ impl Vault {
         if restore.select == Selection::All {
             restore.progress.expect(totals.bytes, totals.entries);
         }
-        let work = Work { restore, tree, scope, vault: self, sums: Sums::default() };
+        let work = Work { restore, tree, scope, block_size: sweep.block_size, sums: Sums::default() };
         work.folders(&catalogue)?;
         sweep.run(&work, restore.workers)?;
         work.hard_links(&catalogue)?;
@@ -178,7 +178,7 @@ struct Sums {
 /// One restore under way.
 struct Work<'a> {
     restore: &'a Restore<'a>,
-    vault: &'a Vault,
+    block_size: u64,
     tree: Tree,
     scope: Scope,
     sums: Sums,
