@@ -225,6 +225,9 @@ pub struct Extract {
     /// Folder to put them in; made when it does not exist
     #[arg(long, value_name = "DIR")]
     pub to: PathBuf,
+    /// Go on past damage: restore everything that is sound and name the rest (exit code 21)
+    #[arg(long)]
+    pub keep_going: bool,
 }
 
 #[derive(Debug, Args)]

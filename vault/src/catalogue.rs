@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::identity::Identities;
 use crate::path::EntryPath;
 use crate::seal::{CATALOGUE, RunKey, open_sealed, read_checked};
-use crate::vault::{VERSION, Vault};
+use crate::vault::{VERSION, Vault, check_sizes};
 
 /// No line is longer: the largest hold all xattrs of an inode.
 const LINE_LIMIT: u64 = 64 << 20;
@@ -82,9 +82,8 @@ impl<R: BufRead> Lines<R> {
             return Err(Error::Unsupported { object: object.into(), what });
         }
         lines.header = serde_json::from_slice(&lines.line).map_err(bad)?;
-        if lines.header.block_size == 0 {
-            return Err(Error::corrupt(object, "block size 0"));
-        }
+        check_sizes(lines.header.segment_size, lines.header.block_size)
+            .map_err(|error| Error::corrupt(object, format!("first line: {error}")))?;
         Ok(lines)
     }
 

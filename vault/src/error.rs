@@ -119,6 +119,14 @@ impl Error {
         Error::Corrupt { object: object.into(), what: what.into() }
     }
 
+    /// The error of reading something that a signed list names: there its absence is damage, not a wrong question.
+    pub(crate) fn listed(self) -> Self {
+        match self {
+            Error::NotFound { object } => Error::corrupt(object, "is missing"),
+            other => other,
+        }
+    }
+
     pub(crate) fn invalid(object: impl Into<String>, what: impl Into<String>) -> Self {
         Error::Invalid { object: object.into(), what: what.into() }
     }

@@ -74,7 +74,7 @@ impl RunKey {
     /// Opens the key file that `run` names, after checking its digest.
     pub(crate) fn open(run: &RunRef, store: &dyn Store, identities: &Identities) -> Result<Self> {
         let name = run.id.key_name();
-        let sealed = store.read(&name, KEY_LIMIT)?;
+        let sealed = store.read(&name, KEY_LIMIT).map_err(Error::listed)?;
         if sealed.len() as u64 != run.key_size || Digest::sha256(&sealed) != run.key_sha256 {
             return Err(Error::corrupt(name, "differs from the signed digest"));
         }
@@ -196,11 +196,7 @@ impl Write for Encrypt {
 /// Reads a sealed object whole and compares it with what the manifest signs. The bytes are kept, so that what is opened
 /// later is what was hashed, whatever the medium answers the second time.
 pub(crate) fn read_checked(store: &dyn Store, name: &str, size: u64, sha256: &Digest) -> Result<Vec<u8>> {
-    let bytes = store.read(name, size).map_err(|error| match error {
-        // What the manifest lists must be there: its absence is damage, not a wrong question.
-        Error::NotFound { object } => Error::corrupt(object, "is missing"),
-        other => other,
-    })?;
+    let bytes = store.read(name, size).map_err(Error::listed)?;
     if bytes.len() as u64 != size {
         return Err(Error::corrupt(name, format!("{} bytes instead of {size}", bytes.len())));
     }

@@ -68,8 +68,9 @@ pub(crate) trait Visitor<W>: Sync {
     fn plain(&self, worker: &mut W, what: Plain) -> Result<()>;
     /// An entry's data. What is left unread is passed over.
     fn data(&self, worker: &mut W, segment: &SegmentRef, task: &Task, data: &mut dyn Read) -> Result<()>;
-    /// A segment that cannot be read, is not as signed, or ends early, with everything that was wanted of it and not given.
-    fn damaged(&self, segment: &SegmentRef, error: Error, tasks: &[Task]) -> Result<()>;
+    /// An object that cannot be read, is not as signed, or ends early, with everything that was wanted of it and not given:
+    /// a segment, or a catalogue that places data where none is.
+    fn damaged(&self, object: &str, error: Error, tasks: &[Task]) -> Result<()>;
 }
 
 /// Something to do without a segment.
@@ -90,6 +91,8 @@ pub(crate) struct Sweep<'a> {
     pub(crate) vault: &'a Vault,
     pub(crate) contents: &'a Contents,
     pub(crate) catalogue: &'a SealedCatalogue,
+    /// Block size of large files, as the catalogue has it: that is signed, `vault.json` need not be sound.
+    pub(crate) block_size: u64,
     /// Keys of runs, or why one cannot be had.
     keys: HashMap<&'a RunId, Result<RunKey>>,
     /// Place of a segment in `contents.segments`.
@@ -103,8 +106,8 @@ impl<'a> Sweep<'a> {
         identities: &Identities,
         catalogue: &'a SealedCatalogue,
     ) -> Result<Self> {
-        let runs = catalogue.lines()?.header.runs;
-        let ordinals: HashMap<&RunId, u32> = runs.iter().zip(0..).collect();
+        let header = catalogue.lines()?.header;
+        let ordinals: HashMap<&RunId, u32> = header.runs.iter().zip(0..).collect();
         let mut places = HashMap::new();
         for (place, segment) in contents.segments.iter().enumerate() {
             let ordinal = ordinals.get(&segment.run).ok_or_else(|| {
@@ -114,7 +117,7 @@ impl<'a> Sweep<'a> {
         }
         let open = |run| RunKey::open(run, vault.store.as_ref(), identities);
         let keys = contents.runs.iter().map(|run| (&run.id, open(run))).collect();
-        Ok(Sweep { vault, contents, catalogue, keys, places })
+        Ok(Sweep { vault, contents, catalogue, block_size: header.block_size, keys, places })
     }
 
     /// Keys that could not be opened.
@@ -174,7 +177,13 @@ impl<'a> Sweep<'a> {
             for entry in self.catalogue.lines()? {
                 let Some(entry) = visitor.select(entry?) else { continue };
                 let mut bucket = |task: Task, member: &Member| -> Result<()> {
-                    let place = self.place(task.path(), member)?;
+                    let place = match self.place(task.path(), member) {
+                        Ok(place) => place,
+                        Err(error) if first => {
+                            return visitor.damaged(&self.contents.catalogue.object, error, &[task]);
+                        }
+                        Err(_) => return Ok(()),
+                    };
                     if (from..to).contains(&place) {
                         buckets.entry(place).or_default().push(task);
                         held += 1;
@@ -229,15 +238,15 @@ impl<'a> Sweep<'a> {
     ) -> Result<()> {
         let key = match self.keys.get(&segment.run) {
             Some(Ok(key)) => key,
-            Some(Err(error)) => return visitor.damaged(segment, copy_of(error), tasks),
+            Some(Err(error)) => return visitor.damaged(&segment.object(), copy_of(error), tasks),
             None => {
                 let error = Error::corrupt(segment.object(), "its run is not in the signed list");
-                return visitor.damaged(segment, error, tasks);
+                return visitor.damaged(&segment.object(), error, tasks);
             }
         };
         let sealed = match read_checked(self.vault.store.as_ref(), &segment.object(), segment.size, &segment.sha256) {
             Ok(sealed) => sealed,
-            Err(error) => return visitor.damaged(segment, error, tasks),
+            Err(error) => return visitor.damaged(&segment.object(), error, tasks),
         };
         let mut plain = open_sealed(&sealed[..], key, segment.number, segment.opened)?;
         let mut at = 0;
@@ -250,7 +259,7 @@ impl<'a> Sweep<'a> {
             };
             if !skipped {
                 let error = Error::corrupt(segment.object(), "does not open to what the catalogue says");
-                return visitor.damaged(segment, error, &tasks[done..]);
+                return visitor.damaged(&segment.object(), error, &tasks[done..]);
             }
             let mut data = (&mut plain).take(len);
             visitor.data(worker, segment, task, &mut data)?;
@@ -293,6 +302,7 @@ pub(crate) fn copy_of(error: &Error) -> Error {
     match error {
         Error::NotFound { object } => Error::NotFound { object: object.clone() },
         Error::WrongKey { object } => Error::WrongKey { object: object.clone() },
+        Error::Corrupt { object, what } => Error::corrupt(object, what),
         other => Error::corrupt("run key", other.to_string()),
     }
 }

@@ -188,7 +188,7 @@ impl Vault {
     }
 }
 
-fn check_sizes(segment_size: u64, block_size: u64) -> Result<()> {
+pub(crate) fn check_sizes(segment_size: u64, block_size: u64) -> Result<()> {
     let fits = (4096..=1 << 30).contains(&segment_size) && (4096..=64 << 20).contains(&block_size);
     if fits && block_size <= segment_size {
         return Ok(());

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::backup::worker_count;
 use crate::catalogue::SealedCatalogue;
 use crate::content::Zeroes;
-use crate::contents::{Contents, Digest, SegmentRef};
+use crate::contents::{CatalogueRef, Contents, Digest, SegmentRef};
 use crate::entry::{Entry, Extent};
 use crate::error::{Error, Kind, Result};
 use crate::identity::Identities;
@@ -62,6 +62,17 @@ impl Vault {
         Ok(in_order(faults))
     }
 
+    /// Compares a snapshot's catalogue and its key with their signed digests: without them nothing of it can be restored.
+    pub fn check_index(&self, contents: &Contents) -> Result<()> {
+        let CatalogueRef { object, run, size, sha256, .. } = &contents.catalogue;
+        check_object(self.store.as_ref(), object, *size, sha256).map_err(Error::listed)?;
+        for run in contents.runs.iter().filter(|listed| listed.id == *run) {
+            let key = run.id.key_name();
+            check_object(self.store.as_ref(), &key, run.key_size, &run.key_sha256).map_err(Error::listed)?;
+        }
+        Ok(())
+    }
+
     /// Opens every object of a snapshot and compares the content of every file with its hash. Fails only when the catalogue
     /// cannot be opened at all.
     pub fn check_data(
@@ -73,7 +84,7 @@ impl Vault {
         let catalogue = SealedCatalogue::read(self, contents, identities)?;
         let sweep = Sweep::new(self, contents, identities, &catalogue)?;
         progress.expect(contents.totals.bytes, contents.totals.entries);
-        let check = Check { progress, faults: Mutex::default(), block_size: self.block_size };
+        let check = Check { progress, faults: Mutex::default(), block_size: sweep.block_size };
         for error in sweep.key_errors() {
             if error.kind() == Kind::WrongKey {
                 return Err(copy_of(error));
@@ -128,12 +139,26 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn in_order(faults: Mutex<Vec<Fault>>) -> Vec<Fault> {
     let mut faults = faults.into_inner().unwrap_or_else(PoisonError::into_inner);
-    faults.sort_by(|a, b| (&a.object, &a.entries).cmp(&(&b.object, &b.entries)));
+    faults.sort_by(|a, b| (&a.object, &a.what, &a.entries).cmp(&(&b.object, &b.what, &b.entries)));
+    // A key that cannot be had is found with every segment of its run.
+    faults.dedup_by(|later, first| {
+        let same = (&later.object, &later.what) == (&first.object, &first.what);
+        if same {
+            first.entries.append(&mut later.entries);
+        }
+        same
+    });
+    faults.iter_mut().for_each(|fault| fault.entries.sort());
     faults
 }
 
 impl Fault {
-    fn new(object: &str, error: &Error, entries: Vec<EntryPath>) -> Self {
+    /// The object that the error names, if any, else `object`.
+    pub(crate) fn new(object: &str, error: &Error, entries: Vec<EntryPath>) -> Self {
+        let object = match error {
+            Error::Corrupt { object, .. } | Error::WrongKey { object } | Error::NotFound { object } => object,
+            _ => object,
+        };
         let what = match error {
             Error::Corrupt { what, .. } => what.clone(),
             Error::NotFound { .. } => "is missing".into(),
@@ -177,7 +202,12 @@ impl Visitor<Vec<u8>> for Check<'_> {
         let found = hash(data, from, to, extents.unwrap_or(&whole), buffer);
         let what = match found {
             Ok(found) if Some(found) == wanted => None,
-            Ok(_) => Some("its content differs from its hash in the catalogue".to_owned()),
+            Ok(_) => Some(match task {
+                Task::File(_) => "its content differs from its hash in the catalogue".to_owned(),
+                Task::Block(_, block) => {
+                    format!("its block at {} differs from its hash in the catalogue", block.offset)
+                }
+            }),
             Err(error) => Some(format!("its segment cannot be opened: {error}")),
         };
         if let Some(what) = what {
@@ -188,11 +218,11 @@ impl Visitor<Vec<u8>> for Check<'_> {
         Ok(())
     }
 
-    fn damaged(&self, segment: &SegmentRef, error: Error, tasks: &[Task]) -> Result<()> {
+    fn damaged(&self, object: &str, error: Error, tasks: &[Task]) -> Result<()> {
         let mut entries: Vec<EntryPath> = tasks.iter().map(|task| task.path().clone()).collect();
         entries.sort();
         entries.dedup();
-        lock(&self.faults).push(Fault::new(&segment.object(), &error, entries));
+        lock(&self.faults).push(Fault::new(object, &error, entries));
         Ok(())
     }
 }

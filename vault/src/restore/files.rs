@@ -7,9 +7,8 @@ use rustix::fs::{FallocateFlags, OFlags};
 use rustix::io::Errno;
 
 use super::metadata::Inode;
-use super::tree::{Made, Place};
+use super::tree::{Made, Place, discard};
 use super::{Restore, Work};
-use crate::backup::ProblemKind;
 use crate::content::Zeroes;
 use crate::contents::{Digest, SegmentRef};
 use crate::entry::{Block, Entry, EntryKind, Extent};
@@ -64,7 +63,7 @@ impl Visitor<Hand> for Work<'_> {
         }
     }
 
-    fn data(&self, hand: &mut Hand, _: &SegmentRef, task: &Task, data: &mut dyn Read) -> Result<()> {
+    fn data(&self, hand: &mut Hand, segment: &SegmentRef, task: &Task, data: &mut dyn Read) -> Result<()> {
         let made = match task {
             Task::File(entry) => self.file(hand, entry, data),
             Task::Block(file, block) => self.block(hand, file, block, data),
@@ -72,27 +71,25 @@ impl Visitor<Hand> for Work<'_> {
         match made {
             Ok(()) => Ok(()),
             Err(Failure::Made(errno)) => self.tree.settle(task.path(), "writing the file", errno),
-            Err(Failure::Data(what)) if self.restore.keep_going => {
-                self.tree.report(task.path(), ProblemKind::Damaged, what);
+            Err(Failure::Data(what)) => {
+                if let (Task::File(entry), Some(place)) = (task, &hand.place) {
+                    // What is not as recorded does not stay under a name that says it is.
+                    discard(place, entry.path.name());
+                }
+                if !self.restore.keep_going {
+                    return Err(Error::corrupt(task.path().to_string(), what));
+                }
+                self.damage.data(&segment.object(), &what, task);
                 Ok(())
             }
-            Err(Failure::Data(what)) => Err(Error::corrupt(task.path().to_string(), what)),
         }
     }
 
-    fn damaged(&self, _: &SegmentRef, error: Error, tasks: &[Task]) -> Result<()> {
+    fn damaged(&self, object: &str, error: Error, tasks: &[Task]) -> Result<()> {
         if !self.restore.keep_going {
             return Err(error);
         }
-        let mut last: Option<&EntryPath> = None;
-        for task in tasks {
-            // Blocks of one file follow each other.
-            if last != Some(task.path()) {
-                let what = format!("its data is lost: {error}");
-                self.tree.report(task.path(), ProblemKind::Damaged, what);
-            }
-            last = Some(task.path());
-        }
+        self.damage.object(object, &error, tasks);
         Ok(())
     }
 }
@@ -198,7 +195,7 @@ impl Work<'_> {
         let mut at = 0;
         for block in entry.blocks.iter().flatten() {
             punch(file, at, block.offset)?;
-            at = block.offset + self.vault.block_size;
+            at = block.offset + self.block_size;
         }
         punch(file, at, entry.size)
     }
@@ -216,7 +213,7 @@ impl Work<'_> {
         data: &mut dyn Read,
     ) -> std::result::Result<(), Failure> {
         let fd = self.open_large(hand, file)?;
-        let len = self.vault.block_size.min(file.size - block.offset);
+        let len = self.block_size.min(file.size - block.offset);
         hand.buffer.clear();
         hand.buffer.resize(len as usize, 0);
         if self.restore.skip_complete {

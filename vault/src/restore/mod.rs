@@ -1,5 +1,6 @@
 //! Putting a snapshot back. See the crate's root for the order.
 
+mod damage;
 mod files;
 mod metadata;
 mod tree;
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::OFlags;
 
+use self::damage::Damage;
 use self::metadata::{FREEZING, Inode};
 use self::tree::{Made, Place, Tree, thaw};
 use crate::backup::Problem;
@@ -24,6 +26,7 @@ use crate::progress::Progress;
 use crate::source::open_beneath;
 use crate::sweep::{self, Sweep, Visitor};
 use crate::vault::Vault;
+use crate::verify::Fault;
 
 /// What to restore, and where.
 pub struct Restore<'a> {
@@ -92,6 +95,9 @@ pub struct Restored {
     pub skipped: u64,
     /// What could not be restored as it was.
     pub problems: Vec<Problem>,
+    /// Objects that are not as signed, with the entries that each cost; those are among the problems too, as
+    /// [`crate::ProblemKind::Damaged`]. Empty unless [`Restore::keep_going`].
+    pub damaged: Vec<Fault>,
 }
 
 impl Vault {
@@ -111,7 +117,8 @@ impl Vault {
         if restore.select == Selection::All {
             restore.progress.expect(totals.bytes, totals.entries);
         }
-        let work = Work { restore, tree, scope, vault: self, sums: Sums::default() };
+        let (block_size, damage) = (sweep.block_size, Damage::new(sweep.block_size));
+        let work = Work { restore, tree, scope, block_size, damage, sums: Sums::default() };
         work.folders(&catalogue)?;
         sweep.run(&work, restore.workers)?;
         work.hard_links(&catalogue)?;
@@ -178,7 +185,8 @@ struct Sums {
 /// One restore under way.
 struct Work<'a> {
     restore: &'a Restore<'a>,
-    vault: &'a Vault,
+    block_size: u64,
+    damage: Damage,
     tree: Tree,
     scope: Scope,
     sums: Sums,
@@ -216,7 +224,11 @@ impl Work<'_> {
             if *first == entry.path {
                 continue;
             }
+            if self.damage.link(first, &entry.path) {
+                continue;
+            }
             match self.tree.make_link(first, &entry.path) {
+                Ok(_) if self.damage.hit(first) => {}
                 Ok(_) => self.done(0),
                 Err(errno) => self.tree.settle(&entry.path, "making the hard link", errno)?,
             }
@@ -230,6 +242,9 @@ impl Work<'_> {
         let mut late = Vec::new();
         for entry in catalogue.lines()? {
             let Some(entry) = self.select(entry?) else { continue };
+            if entry.kind == EntryKind::File && entry.blocks.is_none() && self.damage.hit(&entry.path) {
+                continue;
+            }
             let frozen = entry.flags & FREEZING != 0;
             if entry.kind == EntryKind::Directory && (frozen || entry.mode & 0o700 != 0o700) {
                 late.push(entry);
@@ -258,7 +273,9 @@ impl Work<'_> {
         };
         if entry.kind == EntryKind::Directory || entry.blocks.is_some() {
             self.tree.apply(&Inode::Open(fd.as_fd()), entry, fat)?;
-            self.done(0);
+            if !self.damage.hit(&entry.path) {
+                self.done(0);
+            }
             self.note_owner(entry);
         }
         if entry.flags & FREEZING != 0 { self.tree.freeze(&fd, entry) } else { Ok(()) }
@@ -286,11 +303,16 @@ impl Work<'_> {
             let what = format!("owners, or attributes that need root, of {foreign} entries were not restored");
             self.tree.problem(&EntryPath::root(), what);
         }
+        let (damaged, lost) = self.damage.report();
+        let mut problems = self.tree.take_problems();
+        problems.extend(lost);
+        problems.sort_by(|a, b| a.path.cmp(&b.path));
         Restored {
             entries: self.sums.entries.into_inner(),
             bytes: self.sums.bytes.into_inner(),
             skipped: self.sums.skipped.into_inner(),
-            problems: self.tree.take_problems(),
+            problems,
+            damaged,
         }
     }
 }

@@ -217,6 +217,11 @@ fn remove(place: &Place, name: &[u8]) -> Made<()> {
     }
 }
 
+/// Removes a file that this restore made and could not finish; one that cannot be removed is named as lost all the same.
+pub(super) fn discard(place: &Place, name: &[u8]) {
+    let _ = rustix::fs::unlinkat(&place.fd, name, AtFlags::empty());
+}
+
 /// Clears the flags that keep an open inode from being changed; whether there were any.
 pub(super) fn thaw_file(fd: &OwnedFd) -> bool {
     let frozen = IFlags::IMMUTABLE | IFlags::APPEND;
