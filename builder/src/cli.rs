@@ -228,6 +228,9 @@ pub struct Extract {
     /// Go on past damage: restore everything that is sound and name the rest (exit code 21)
     #[arg(long)]
     pub keep_going: bool,
+    /// Make no device nodes: they are named and left out
+    #[arg(long)]
+    pub no_devices: bool,
 }
 
 #[derive(Debug, Args)]

@@ -237,7 +237,7 @@ fn extract_stops_at_damage_and_going_on_restores_all_but_what_it_names() {
     assert_eq!(lost.contains(&"/noise1"), lost.contains(&"/noise1-again"), "both names of an inode share its fate");
     let mut rsync = Command::new("rsync");
     rsync.args(["-aHAXn", "--delete", "--checksum", "--itemize-changes"]);
-    lost.iter().for_each(|path| drop(rsync.arg(format!("--exclude={path}"))));
+    rsync.args(lost.iter().map(|path| format!("--exclude={path}")));
     let same = rsync
         .arg(format!("{}/", site.path("tree").display()))
         .arg(format!("{}/", site.path("out").display()))

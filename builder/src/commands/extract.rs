@@ -57,6 +57,7 @@ pub fn run(context: &Context, args: &Extract) -> anyhow::Result<Exit> {
     let mut restore = Restore::new(&manifest.contents, &identities, args.to.clone());
     restore.select = selection(&args.paths)?;
     restore.keep_going = args.keep_going;
+    restore.devices &= !args.no_devices;
     restore.progress = &bar;
     let restored = opened.vault.restore(&restore).map_err(|error| match error {
         // Of all that can be missing only a path that was asked for starts with a slash.

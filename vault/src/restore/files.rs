@@ -100,28 +100,31 @@ impl Work<'_> {
         if entry.kind == EntryKind::Directory {
             return Ok(());
         }
-        if matches!(entry.kind, EntryKind::CharDevice | EntryKind::BlockDevice) && !self.restore.owner {
-            self.tree.problem(&entry.path, "a device node needs root");
+        if matches!(entry.kind, EntryKind::CharDevice | EntryKind::BlockDevice) && !self.restore.devices {
+            let what = if self.restore.owner { "a device node, left out as asked" } else { "a device node needs root" };
+            self.tree.problem(&entry.path, what);
             return Ok(());
         }
-        let make = |hand: &mut Hand| -> Made<Option<OwnedFd>> {
+        let make = |hand: &mut Hand| -> Made<(OwnedFd, bool)> {
             let place = self.tree.place(&mut hand.place, entry.path.split().0)?;
             if entry.kind != EntryKind::File {
-                return self.tree.make_special(place, entry).map(|()| None);
+                return Ok((self.tree.make_special(place, entry)?, place.fat));
             }
             let file = self.tree.make_file(place, entry.path.name())?;
             if entry.size > 0 {
                 rustix::fs::ftruncate(&file, entry.size)?;
             }
-            Ok(Some(file))
+            Ok((file, place.fat))
         };
-        let file = match make(hand) {
-            Ok(file) => file,
+        let (made, fat) = match make(hand) {
+            Ok(made) => made,
             Err(errno) => return self.tree.settle(&entry.path, "making it", errno),
         };
-        let Some(place) = &hand.place else { return Ok(()) };
-        let inode = file.as_ref().map_or(Inode::Named(place), |file| Inode::Open(file.as_fd()));
-        self.tree.apply(&inode, entry, place.fat)?;
+        let inode = match entry.kind {
+            EntryKind::File => Inode::Open(made.as_fd()),
+            _ => Inode::Handle(made.as_fd()),
+        };
+        self.tree.apply(&inode, entry, fat)?;
         self.done(0);
         self.note_owner(entry);
         Ok(())
@@ -172,8 +175,14 @@ impl Work<'_> {
         (Some(hasher.finish()) == entry.content).then_some(file)
     }
 
-    /// A large file, made anew at its size, or the one that an earlier attempt left, without what is in its holes.
+    /// A large file, and remembers which inode it is: it is opened by its name again for each block.
     pub(super) fn make_large(&self, cache: &mut Option<Place>, entry: &Entry) -> Made<()> {
+        let file = self.new_or_left_large(cache, entry)?;
+        self.tree.remember(&entry.path, &file)
+    }
+
+    /// A large file, made anew at its size, or the one that an earlier attempt left, without what is in its holes.
+    fn new_or_left_large(&self, cache: &mut Option<Place>, entry: &Entry) -> Made<OwnedFd> {
         let place = self.tree.place(cache, entry.path.split().0)?;
         let name = entry.path.name();
         if self.restore.skip_complete {
@@ -184,11 +193,13 @@ impl Work<'_> {
                 && rustix::fs::fstat(&file)?.st_nlink == 1
             {
                 rustix::fs::ftruncate(&file, entry.size)?;
-                return self.punch_holes(&file, entry);
+                self.punch_holes(&file, entry)?;
+                return Ok(file);
             }
         }
         let file = self.tree.make_file(place, name)?;
-        rustix::fs::ftruncate(&file, entry.size)
+        rustix::fs::ftruncate(&file, entry.size)?;
+        Ok(file)
     }
 
     fn punch_holes(&self, file: &OwnedFd, entry: &Entry) -> Made<()> {
@@ -202,7 +213,9 @@ impl Work<'_> {
 
     fn open_large(&self, hand: &mut Hand, file: &Entry) -> Made<OwnedFd> {
         let place = self.tree.place(&mut hand.place, file.path.split().0)?;
-        self.tree.open_file(place, file.path.name(), OFlags::RDWR)
+        let fd = self.tree.open_file(place, file.path.name(), OFlags::RDWR)?;
+        self.tree.recognise(&file.path, &fd)?;
+        Ok(fd)
     }
 
     fn block(

@@ -41,6 +41,8 @@ pub struct Restore<'a> {
     /// Restore owners, devices and the xattrs that need root. Without it devices are problems of their own, and the entries that
     /// lack owner or xattrs are counted in one problem of the root.
     pub owner: bool,
+    /// Make device nodes. Whoever can write to a folder of the destination can use what is made in it.
+    pub devices: bool,
     /// Leave files alone that are already as the snapshot has them (their content is hashed): for a restore that was cut.
     pub skip_complete: bool,
     /// Go on past damaged segments and name the entries they cost, instead of failing at the first.
@@ -66,6 +68,7 @@ impl<'a> Restore<'a> {
             dest: dest.into(),
             select: Selection::All,
             owner: rustix::process::geteuid().is_root(),
+            devices: rustix::process::geteuid().is_root(),
             skip_complete: false,
             keep_going: false,
             workers: 0,
@@ -265,6 +268,9 @@ impl Work<'_> {
                 EntryKind::Directory => open_beneath(place.fd.as_fd(), name, OFlags::RDONLY | OFlags::DIRECTORY)?,
                 _ => self.tree.open_file(place, name, OFlags::RDONLY)?,
             };
+            if entry.blocks.is_some() {
+                self.tree.recognise(&entry.path, &fd)?;
+            }
             Ok((fd, place.fat))
         };
         let (fd, fat) = match open() {
