@@ -237,7 +237,14 @@ fn extract_stops_at_damage_and_going_on_restores_all_but_what_it_names() {
     assert_eq!(lost.contains(&"/noise1"), lost.contains(&"/noise1-again"), "both names of an inode share its fate");
     let mut rsync = Command::new("rsync");
     rsync.args(["-aHAXn", "--delete", "--checksum", "--itemize-changes"]);
-    rsync.args(lost.iter().map(|path| format!("--exclude={path}")));
+    // An escaped byte is any byte in rsync's patterns.
+    let pattern = |path: &&str| {
+        path.split('%')
+            .enumerate()
+            .map(|(at, part)| if at == 0 { part.to_owned() } else { format!("?{}", &part[2..]) })
+            .collect::<String>()
+    };
+    rsync.args(lost.iter().map(|path| format!("--exclude={}", pattern(path))));
     let same = rsync
         .arg(format!("{}/", site.path("tree").display()))
         .arg(format!("{}/", site.path("out").display()))

@@ -1,5 +1,6 @@
 //! Verification: `sealed` compares every object with its digest, `data` opens everything and hashes every file.
 
+use std::collections::HashMap;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,9 +9,10 @@ use crate::backup::worker_count;
 use crate::catalogue::SealedCatalogue;
 use crate::content::Zeroes;
 use crate::contents::{CatalogueRef, Contents, Digest, SegmentRef};
-use crate::entry::{Entry, Extent};
+use crate::entry::{Entry, EntryKind, Extent, first_name};
 use crate::error::{Error, Kind, Result};
 use crate::identity::Identities;
+use crate::member::{block_difference, difference};
 use crate::path::EntryPath;
 use crate::progress::Progress;
 use crate::store::Store;
@@ -92,10 +94,15 @@ impl Vault {
         }
         sweep.run::<Vec<u8>>(&check, 0)?;
         let mut entries = 0;
+        let mut links: HashMap<EntryPath, Vec<EntryPath>> = HashMap::new();
         for entry in catalogue.lines()? {
-            entry?;
+            let entry = entry?;
             entries += 1;
+            if entry.kind == EntryKind::HardLink {
+                links.entry(first_name(&entry)?).or_default().push(entry.path);
+            }
         }
+        check.links(&contents.catalogue.object, links, &catalogue)?;
         if entries != contents.totals.entries {
             let what = format!("{entries} entries instead of the signed {}", contents.totals.entries);
             let object = contents.catalogue.object.clone();
@@ -169,7 +176,7 @@ impl Fault {
     }
 }
 
-/// Hashes what a sweep gives.
+/// Compares headers with the catalogue and hashes content.
 struct Check<'a> {
     progress: &'a dyn Progress,
     faults: Mutex<Vec<Fault>>,
@@ -177,6 +184,10 @@ struct Check<'a> {
 }
 
 impl Visitor<Vec<u8>> for Check<'_> {
+    fn heads(&self) -> bool {
+        true
+    }
+
     fn select(&self, entry: Entry) -> Option<Entry> {
         Some(entry)
     }
@@ -190,31 +201,21 @@ impl Visitor<Vec<u8>> for Check<'_> {
     }
 
     fn data(&self, buffer: &mut Vec<u8>, segment: &SegmentRef, task: &Task, data: &mut dyn Read) -> Result<()> {
-        buffer.resize(256 << 10, 0);
-        let (from, to, extents, wanted) = match task {
-            Task::File(entry) => (0, entry.size, entry.extents.as_deref(), entry.content),
-            Task::Block(file, block) => {
-                let end = file.size.min(block.offset + self.block_size);
-                (block.offset, end, Some(&block.extents[..]), Some(block.content))
-            }
-        };
-        let whole = [Extent { offset: from, len: to - from }];
-        let found = hash(data, from, to, extents.unwrap_or(&whole), buffer);
-        let what = match found {
-            Ok(found) if Some(found) == wanted => None,
-            Ok(_) => Some(match task {
-                Task::File(_) => "its content differs from its hash in the catalogue".to_owned(),
-                Task::Block(_, block) => {
-                    format!("its block at {} differs from its hash in the catalogue", block.offset)
-                }
-            }),
-            Err(error) => Some(format!("its segment cannot be opened: {error}")),
-        };
-        if let Some(what) = what {
-            let object = segment.object();
-            lock(&self.faults).push(Fault { object, what, entries: vec![task.path().clone()] });
+        let object = segment.object();
+        let faulty =
+            |what| lock(&self.faults).push(Fault { object: object.clone(), what, entries: vec![task.path().clone()] });
+        // What the catalogue says of it is bounded by the segment.
+        buffer.resize(task.lengths().0 as usize, 0);
+        if let Err(error) = data.read_exact(buffer) {
+            faulty(format!("its segment cannot be opened: {error}"));
+            return Ok(());
         }
-        self.progress.advance(to - from, u64::from(matches!(task, Task::File(_))));
+        if let Some(what) = self.headers(task, buffer) {
+            faulty(what);
+        }
+        if let Some(what) = self.content(task, data, buffer) {
+            faulty(what);
+        }
         Ok(())
     }
 
@@ -224,6 +225,68 @@ impl Visitor<Vec<u8>> for Check<'_> {
         entries.dedup();
         lock(&self.faults).push(Fault::new(object, &error, entries));
         Ok(())
+    }
+}
+
+impl Check<'_> {
+    /// Hard links share what is wrong with their first names, and must have one.
+    fn links(
+        &self,
+        object: &str,
+        mut links: HashMap<EntryPath, Vec<EntryPath>>,
+        catalogue: &SealedCatalogue,
+    ) -> Result<()> {
+        for fault in lock(&self.faults).iter_mut() {
+            let more: Vec<_> = fault.entries.iter().filter_map(|path| links.get(path)).flatten().cloned().collect();
+            fault.entries.extend(more);
+        }
+        for entry in catalogue.lines()? {
+            let entry = entry?;
+            if !matches!(entry.kind, EntryKind::Directory | EntryKind::HardLink) {
+                links.remove(&entry.path);
+            }
+        }
+        for (first, entries) in links {
+            let what = format!("{first} is the first name of hard links, and no entry that can be one");
+            lock(&self.faults).push(Fault { object: object.into(), what, entries });
+        }
+        Ok(())
+    }
+
+    /// What the headers in the stream say otherwise than the catalogue. Stock tar would make the entry from them.
+    fn headers(&self, task: &Task, head: &[u8]) -> Option<String> {
+        let differs = match task {
+            Task::File(entry) => difference(entry, head),
+            Task::Head(entry) => difference(entry, head),
+            Task::Block(_, block) => block_difference(block, head),
+        };
+        differs.map(|what| format!("its tar header differs from the catalogue: {what}"))
+    }
+
+    fn content(&self, task: &Task, data: &mut dyn Read, buffer: &mut Vec<u8>) -> Option<String> {
+        buffer.resize(256 << 10, 0);
+        let (from, to, extents, wanted) = match task {
+            Task::File(entry) => (0, entry.size, entry.extents.as_deref(), entry.content),
+            Task::Block(file, block) => {
+                let end = file.size.min(block.offset + self.block_size);
+                (block.offset, end, Some(&block.extents[..]), Some(block.content))
+            }
+            Task::Head(_) => {
+                self.progress.advance(0, 1);
+                return None;
+            }
+        };
+        let whole = [Extent { offset: from, len: to - from }];
+        let found = hash(data, from, to, extents.unwrap_or(&whole), buffer);
+        self.progress.advance(to - from, u64::from(matches!(task, Task::File(_))));
+        match (found, task) {
+            (Ok(found), _) if Some(found) == wanted => None,
+            (Ok(_), Task::Block(_, block)) => {
+                Some(format!("its block at {} differs from its hash in the catalogue", block.offset))
+            }
+            (Ok(_), _) => Some("its content differs from its hash in the catalogue".to_owned()),
+            (Err(error), _) => Some(format!("its segment cannot be opened: {error}")),
+        }
     }
 }
 

@@ -67,6 +67,7 @@ impl Visitor<Hand> for Work<'_> {
         let made = match task {
             Task::File(entry) => self.file(hand, entry, data),
             Task::Block(file, block) => self.block(hand, file, block, data),
+            Task::Head(_) => Ok(()),
         };
         match made {
             Ok(()) => Ok(()),

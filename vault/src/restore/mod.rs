@@ -18,7 +18,7 @@ use self::tree::{Made, Place, Tree, thaw};
 use crate::backup::Problem;
 use crate::catalogue::SealedCatalogue;
 use crate::contents::Contents;
-use crate::entry::{Entry, EntryKind};
+use crate::entry::{Entry, EntryKind, first_name};
 use crate::error::{Error, Result};
 use crate::identity::Identities;
 use crate::path::EntryPath;
@@ -114,6 +114,7 @@ impl Vault {
         if let (Some(error), false) = (sweep.key_errors().next(), restore.keep_going) {
             return Err(sweep::copy_of(error));
         }
+        catalogue.check()?;
         let tree = Tree::open(&restore.dest, restore.owner)?;
         let scope = Scope::new(&restore.select, &catalogue)?;
         let totals = &restore.contents.totals;
@@ -169,12 +170,6 @@ impl Scope {
         self.paths.as_ref().is_none_or(|paths| paths.iter().any(leads))
             || self.stand_ins.values().any(|name| name.is_at_or_below(path))
     }
-}
-
-/// The path that a hard link names.
-fn first_name(entry: &Entry) -> Result<EntryPath> {
-    let path = entry.link.clone().and_then(EntryPath::new).filter(|first| *first < entry.path);
-    path.ok_or_else(|| Error::corrupt("catalogue", format!("{} is a hard link to nothing before it", entry.path)))
 }
 
 #[derive(Default)]
