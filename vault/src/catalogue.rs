@@ -95,19 +95,24 @@ impl<R: BufRead> Lines<R> {
         lines.header = serde_json::from_slice(&lines.line).map_err(bad)?;
         check_sizes(lines.header.segment_size, lines.header.block_size)
             .map_err(|error| Error::corrupt(object, format!("first line: {error}")))?;
-        let Header { host, serial, runs, .. } = &lines.header;
-        let suffix = object.strip_prefix(&format!("catalogues/{host}/{serial}"));
-        if !suffix.is_some_and(|suffix| suffix.is_empty() || suffix.starts_with(['.', '-'])) {
-            return Err(Error::corrupt(
-                object,
-                format!("it is the catalogue of snapshot {serial} of {}", escape(host.as_bytes())),
-            ));
-        }
+        let runs = &lines.header.runs;
         let distinct: HashSet<&RunId> = runs.iter().collect();
         if distinct.len() != runs.len() {
             return Err(Error::corrupt(object, "first line: a run is listed twice"));
         }
         Ok(lines)
+    }
+
+    /// Reads the catalogue that has the name `object` in a vault: it must be of the host and the snapshot that the name says.
+    fn of_snapshot(input: R, object: &str) -> Result<Self> {
+        let lines = Lines::new(input, object)?;
+        let Header { host, serial, .. } = &lines.header;
+        let suffix = object.strip_prefix(&format!("catalogues/{host}/{serial}"));
+        if suffix.is_some_and(|suffix| suffix.is_empty() || suffix.starts_with(['.', '-'])) {
+            return Ok(lines);
+        }
+        let host = escape(host.as_bytes());
+        Err(Error::corrupt(object, format!("it is the catalogue of snapshot {serial} of {host}")))
     }
 
     fn corrupt(&self, what: impl std::fmt::Display) -> Error {
@@ -223,7 +228,7 @@ impl SealedCatalogue {
 
     pub(crate) fn lines(&self) -> Result<Lines<impl BufRead + use<'_>>> {
         let plain = open_sealed(&self.bytes[..], &self.key, CATALOGUE, self.opened)?;
-        Lines::new(BufReader::with_capacity(1 << 17, plain), &self.object)
+        Lines::of_snapshot(BufReader::with_capacity(1 << 17, plain), &self.object)
     }
 }
 
@@ -263,6 +268,7 @@ impl Vault {
     pub fn catalogue(&self, contents: &Contents, identities: &Identities) -> Result<Catalogue> {
         let sealed = SealedCatalogue::read(self, contents, identities)?;
         let plain = open_sealed(Cursor::new(sealed.bytes), &sealed.key, CATALOGUE, sealed.opened)?;
-        Ok(Catalogue { lines: Lines::new(BufReader::with_capacity(1 << 17, Box::new(plain) as _), &sealed.object)? })
+        let input = BufReader::with_capacity(1 << 17, Box::new(plain) as _);
+        Ok(Catalogue { lines: Lines::of_snapshot(input, &sealed.object)? })
     }
 }
