@@ -265,10 +265,19 @@ impl Forge {
         (vault, serde_json::from_value(contents).unwrap())
     }
 
+    /// Removes what was restored, though it be frozen.
+    pub fn clear(&self) {
+        let dest = self.folder.path().join("dest");
+        if dest.exists() {
+            thaw(&dest);
+            fs::remove_dir_all(&dest).unwrap();
+        }
+    }
+
     /// An empty folder to restore into.
     pub fn dest(&self) -> PathBuf {
         let dest = self.folder.path().join("dest");
-        let _ = fs::remove_dir_all(&dest);
+        self.clear();
         fs::create_dir(&dest).unwrap();
         dest
     }
@@ -294,6 +303,17 @@ impl Forge {
         }
         found.sort();
         found
+    }
+}
+
+fn thaw(path: &Path) {
+    let kind = fs::symlink_metadata(path).unwrap().file_type();
+    if kind.is_dir() || kind.is_file() {
+        let file = fs::File::open(path).unwrap();
+        let _ = rustix::fs::ioctl_setflags(&file, rustix::fs::IFlags::empty());
+    }
+    if kind.is_dir() {
+        fs::read_dir(path).unwrap().for_each(|entry| thaw(&entry.unwrap().path()));
     }
 }
 

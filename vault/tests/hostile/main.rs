@@ -138,7 +138,7 @@ impl Fixture {
             (_, Err(error)) => panic!("verification gives up: {error}"),
         }
         assert!(forge.guard() == guard, "something outside the destination changed");
-        let _ = fs::remove_dir_all(forge.dest());
+        forge.clear();
     }
 }
 
