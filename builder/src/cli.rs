@@ -234,9 +234,12 @@ pub struct Extract {
     /// Folder to put them in; made when it does not exist
     #[arg(long, value_name = "DIR")]
     pub to: PathBuf,
-    /// Go on past damaged objects, and name what is lost with them
+    /// Go on past damage: restore everything that is sound and name the rest (exit code 21)
     #[arg(long)]
     pub keep_going: bool,
+    /// Make no device nodes: they are named and left out
+    #[arg(long)]
+    pub no_devices: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! Progress on a terminal; silent where standard error is none.
 
 use std::io::IsTerminal as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -39,5 +40,41 @@ impl vault::Progress for Bar {
 
     fn advance(&self, bytes: u64, _entries: u64) {
         self.bar.inc(bytes);
+    }
+}
+
+/// Counts what it passes on, so that a run that is stopped can say how far it came.
+pub struct Counted<P> {
+    inner: P,
+    bytes: AtomicU64,
+    entries: AtomicU64,
+}
+
+impl<P> Counted<P> {
+    /// Counts from zero.
+    pub fn new(inner: P) -> Self {
+        Self { inner, bytes: AtomicU64::new(0), entries: AtomicU64::new(0) }
+    }
+
+    /// Bytes of content, and entries.
+    pub fn so_far(&self) -> (u64, u64) {
+        (self.bytes.load(Ordering::Relaxed), self.entries.load(Ordering::Relaxed))
+    }
+
+    /// What it passes on to.
+    pub fn into_inner(self) -> P {
+        self.inner
+    }
+}
+
+impl<P: vault::Progress> vault::Progress for Counted<P> {
+    fn expect(&self, bytes: u64, entries: u64) {
+        self.inner.expect(bytes, entries);
+    }
+
+    fn advance(&self, bytes: u64, entries: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.entries.fetch_add(entries, Ordering::Relaxed);
+        self.inner.advance(bytes, entries);
     }
 }

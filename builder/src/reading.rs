@@ -160,6 +160,16 @@ impl Opened {
         self.manifest(serial)
     }
 
+    /// Snapshots other than `refused` of which something can be restored: manifest, catalogue and its key hold.
+    pub fn others_that_hold(&self, refused: Option<Serial>) -> Vec<Serial> {
+        let serials = self.serials().unwrap_or_default();
+        let holds = |serial: &Serial| {
+            let manifest = self.manifest(*serial).ok();
+            manifest.is_some_and(|manifest| self.vault.check_index(&manifest.contents).is_ok())
+        };
+        serials.into_iter().filter(|serial| Some(*serial) != refused).filter(holds).collect()
+    }
+
     /// Every manifest, oldest first; each must follow the one before it, and none that this host knows may be missing.
     ///
     /// # Errors

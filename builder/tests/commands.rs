@@ -200,6 +200,75 @@ fn damage_is_named_and_has_its_exit_code() {
     site.refused(20, &["signature"], &["extract", "--vault", "VAULT", "--identity", "ID", "latest", "--to", "OUT"]);
 }
 
+const EXTRACT: &[&str] = &["extract", "--vault", "VAULT", "--identity", "ID", "latest", "--to", "OUT"];
+
+/// A tree whose content fills several segments, so that damage to one leaves others.
+fn site_with_segments() -> Site {
+    let site = Site::ready();
+    for at in 0..3 {
+        let mut noise = vec![0; 40 << 20];
+        std::io::Read::read_exact(&mut fs::File::open("/dev/urandom").unwrap(), &mut noise).unwrap();
+        fs::write(site.path("tree").join(format!("noise{at}")), noise).unwrap();
+    }
+    fs::hard_link(site.path("tree/noise1"), site.path("tree/noise1-again")).unwrap();
+    site.backup();
+    site
+}
+
+#[test]
+fn extract_stops_at_damage_and_going_on_restores_all_but_what_it_names() {
+    let site = site_with_segments();
+    let segment = site.largest_segment();
+    let object = segment.file_name().unwrap().to_string_lossy().into_owned();
+    flip(&segment, 1000);
+    site.refused(21, &["stopped at the first damage", "--keep-going", &object], EXTRACT);
+    let output = site.run(&with(EXTRACT, &["--keep-going", "--json"]));
+    assert_eq!(output.status.code(), Some(21));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let damaged = report["damaged"].as_array().unwrap();
+    assert!(damaged.len() == 1 && damaged[0]["object"].as_str().unwrap().ends_with(&object), "{report}");
+    let lost: Vec<&str> = damaged[0]["entries"].as_array().unwrap().iter().map(|e| e.as_str().unwrap()).collect();
+    assert!(lost.iter().any(|path| path.starts_with("/noise")), "{report}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    for path in &lost {
+        assert!(said.contains(&format!("lost: {path}: ")), "{path} is not named: {said}");
+        assert!(!site.path("out").join(&path[1..]).exists(), "{path} is there");
+    }
+    assert_eq!(lost.contains(&"/noise1"), lost.contains(&"/noise1-again"), "both names of an inode share its fate");
+    let mut rsync = Command::new("rsync");
+    rsync.args(["-aHAXn", "--delete", "--checksum", "--itemize-changes"]);
+    // An escaped byte is any byte in rsync's patterns.
+    let pattern = |path: &&str| {
+        path.split('%')
+            .enumerate()
+            .map(|(at, part)| if at == 0 { part.to_owned() } else { format!("?{}", &part[2..]) })
+            .collect::<String>()
+    };
+    rsync.args(lost.iter().map(|path| format!("--exclude={}", pattern(path))));
+    let same = rsync
+        .arg(format!("{}/", site.path("tree").display()))
+        .arg(format!("{}/", site.path("out").display()))
+        .output()
+        .unwrap();
+    assert!(same.status.success() && same.stdout.is_empty(), "{}", String::from_utf8_lossy(&same.stdout));
+}
+
+#[test]
+fn a_refused_snapshot_names_those_that_hold() {
+    let site = Site::ready();
+    site.backup();
+    site.backup();
+    site.backup();
+    flip(&site.file_in_vault("manifests", "3.json"), 40);
+    flip(&site.file_in_vault("catalogues", "/2"), 40);
+    site.refused(20, &["nothing was written", "these hold: 1:"], &with(EXTRACT, &["--keep-going"]));
+    assert!(!site.path("out").exists());
+    let second = ["extract", "--vault", "VAULT", "--identity", "ID", "2", "--to", "OUT", "--keep-going"];
+    site.refused(21, &["catalogues/", "these hold: 1:"], &second);
+    flip(&site.file_in_vault("manifests", "1.json"), 40);
+    site.refused(21, &["no other snapshot"], &second);
+}
+
 #[test]
 fn keys_that_do_not_fit_are_refused() {
     let site = Site::ready();

@@ -1,18 +1,19 @@
 //! The catalogue: JSON lines from a header to an end mark, one per entry in walk order. Reading checks order and form, so that
 //! whoever uses an entry knows that its folder came before it and that no name comes twice.
 
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Cursor, Read};
 
 use serde::{Deserialize, Serialize};
 
 use crate::content::large_content;
 use crate::contents::{Contents, RunId};
-use crate::entry::{Block, Entry};
+use crate::description::check_sizes;
+use crate::entry::{Block, Entry, EntryKind};
 use crate::error::{Error, Result};
 use crate::identity::Identities;
-use crate::path::EntryPath;
+use crate::path::{EntryPath, escape};
 use crate::seal::{CATALOGUE, RunKey, open_sealed, read_checked};
-use crate::description::check_sizes;
 use crate::vault::{VERSION, Vault};
 
 /// No line is longer: the largest hold all xattrs of an inode.
@@ -61,6 +62,8 @@ pub(crate) struct Lines<R> {
     pub(crate) header: Header,
     line: Vec<u8>,
     last: Option<EntryPath>,
+    /// Lengths of those beginnings of `last` that are folders: what the next entry may lie in.
+    folders: Vec<usize>,
     entries: u64,
     ended: bool,
 }
@@ -69,8 +72,16 @@ impl<R: BufRead> Lines<R> {
     pub(crate) fn new(input: R, object: &str) -> Result<Self> {
         let header =
             Header { catalogue: 0, host: String::new(), serial: 0, segment_size: 0, block_size: 0, runs: Vec::new() };
-        let mut lines =
-            Lines { input, object: object.into(), header, line: Vec::new(), last: None, entries: 0, ended: false };
+        let mut lines = Lines {
+            input,
+            object: object.into(),
+            header,
+            line: Vec::new(),
+            last: None,
+            folders: Vec::new(),
+            entries: 0,
+            ended: false,
+        };
         lines.next_line()?;
         #[derive(Deserialize)]
         struct Version {
@@ -85,7 +96,24 @@ impl<R: BufRead> Lines<R> {
         lines.header = serde_json::from_slice(&lines.line).map_err(bad)?;
         check_sizes(lines.header.segment_size, lines.header.block_size)
             .map_err(|error| Error::corrupt(object, format!("first line: {error}")))?;
+        let runs = &lines.header.runs;
+        let distinct: HashSet<&RunId> = runs.iter().collect();
+        if distinct.len() != runs.len() {
+            return Err(Error::corrupt(object, "first line: a run is listed twice"));
+        }
         Ok(lines)
+    }
+
+    /// Reads the catalogue that has the name `object` in a vault: it must be of the host and the snapshot that the name says.
+    fn of_snapshot(input: R, object: &str) -> Result<Self> {
+        let lines = Lines::new(input, object)?;
+        let Header { host, serial, .. } = &lines.header;
+        let suffix = object.strip_prefix(&format!("catalogues/{host}/{serial}"));
+        if suffix.is_some_and(|suffix| suffix.is_empty() || suffix.starts_with(['.', '-'])) {
+            return Ok(lines);
+        }
+        let host = escape(host.as_bytes());
+        Err(Error::corrupt(object, format!("it is the catalogue of snapshot {serial} of {host}")))
     }
 
     fn corrupt(&self, what: impl std::fmt::Display) -> Error {
@@ -100,6 +128,24 @@ impl<R: BufRead> Lines<R> {
         if self.line.pop() == Some(b'\n') { Ok(()) } else { Err(self.corrupt("the catalogue ends in the middle")) }
     }
 
+    /// Refuses an entry that lies in no folder: not in one at all, or below a link or a file.
+    fn enter(&mut self, entry: &Entry) -> Result<()> {
+        let path = entry.path.as_bytes();
+        let last = self.last.as_ref().map_or(&[][..], EntryPath::as_bytes);
+        while self
+            .folders
+            .pop_if(|len| path.get(..*len) != last.get(..*len) || (*len > 0 && path.get(*len) != Some(&b'/')))
+            .is_some()
+        {}
+        if self.folders.last() != Some(&entry.path.split().0.len()) && !(entry.path.is_root() && self.entries == 0) {
+            return Err(self.corrupt(format!("{} lies in no folder of the snapshot", entry.path)));
+        }
+        if entry.kind == EntryKind::Directory {
+            self.folders.push(path.len());
+        }
+        Ok(())
+    }
+
     fn next_entry(&mut self) -> Result<Option<Entry>> {
         self.next_line()?;
         if self.line.starts_with(b"{\"end\":") {
@@ -108,11 +154,18 @@ impl<R: BufRead> Lines<R> {
             if end.end != self.entries {
                 return Err(self.corrupt(format!("the end mark counts {}", end.end)));
             }
+            if !matches!(self.input.fill_buf(), Ok([])) {
+                return Err(self.corrupt("the catalogue goes on after its end mark"));
+            }
             return Ok(None);
         }
         let (mut entry, blocks) = Entry::parse_line(&self.line).map_err(|e| self.corrupt(e))?;
         if self.last.as_ref().is_some_and(|last| *last >= entry.path) {
             return Err(self.corrupt(format!("{} is out of order", entry.path)));
+        }
+        self.enter(&entry)?;
+        if entry.blocks.is_none() && entry.size > self.header.segment_size {
+            return Err(self.corrupt(format!("{} is larger than a segment and not in blocks", entry.path)));
         }
         if let Some(list) = &mut entry.blocks {
             let mut after = 0;
@@ -158,17 +211,25 @@ pub(crate) struct SealedCatalogue {
 
 impl SealedCatalogue {
     pub(crate) fn read(vault: &Vault, contents: &Contents, identities: &Identities) -> Result<Self> {
+        contents.check()?;
         let reference = &contents.catalogue;
         let bytes = read_checked(vault.store.as_ref(), &reference.object, reference.size, &reference.sha256)?;
         let run = contents.runs.iter().find(|run| run.id == reference.run);
         let run = run.ok_or_else(|| Error::corrupt(&reference.object, "its run is not in the signed list"))?;
         let key = RunKey::open(run, vault.store.as_ref(), identities)?;
-        Ok(SealedCatalogue { bytes, key, object: reference.object.clone(), opened: reference.opened })
+        // One byte more than there should be shows a catalogue that goes on.
+        let opened = reference.opened.saturating_add(1);
+        Ok(SealedCatalogue { bytes, key, object: reference.object.clone(), opened })
+    }
+
+    /// Goes through it once, so that a catalogue that is refused is refused before anything is written.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.lines()?.try_for_each(|entry| entry.map(drop))
     }
 
     pub(crate) fn lines(&self) -> Result<Lines<impl BufRead + use<'_>>> {
         let plain = open_sealed(&self.bytes[..], &self.key, CATALOGUE, self.opened)?;
-        Lines::new(BufReader::with_capacity(1 << 17, plain), &self.object)
+        Lines::of_snapshot(BufReader::with_capacity(1 << 17, plain), &self.object)
     }
 }
 
@@ -208,6 +269,7 @@ impl Vault {
     pub fn catalogue(&self, contents: &Contents, identities: &Identities) -> Result<Catalogue> {
         let sealed = SealedCatalogue::read(self, contents, identities)?;
         let plain = open_sealed(Cursor::new(sealed.bytes), &sealed.key, CATALOGUE, sealed.opened)?;
-        Ok(Catalogue { lines: Lines::new(BufReader::with_capacity(1 << 17, Box::new(plain) as _), &sealed.object)? })
+        let input = BufReader::with_capacity(1 << 17, Box::new(plain) as _);
+        Ok(Catalogue { lines: Lines::of_snapshot(input, &sealed.object)? })
     }
 }

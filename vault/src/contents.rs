@@ -1,6 +1,14 @@
 //! What the signed manifest carries for the vault: which objects make up a snapshot, each with size and digest.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::store::check_name;
+
+/// A sealed catalogue is held in memory; this is that of some fifty million entries.
+const CATALOGUE_LIMIT: u64 = 2 << 30;
 
 /// 32 bytes of a digest, in text as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -118,6 +126,29 @@ impl Contents {
         let catalogue = (self.catalogue.object.clone(), self.catalogue.size, self.catalogue.sha256);
         let segments = self.segments.iter().map(|segment| (segment.object(), segment.size, segment.sha256));
         keys.chain([catalogue]).chain(segments)
+    }
+
+    /// What no writer makes, though it is signed: objects under names that are not theirs, numbers that would use a key stream
+    /// twice, a catalogue larger than this program holds in memory.
+    pub(crate) fn check(&self) -> crate::Result<()> {
+        let refuse = |what: String| Err(Error::corrupt("the list of objects in the manifest", what));
+        let object = &self.catalogue.object;
+        if !object.starts_with("catalogues/") || check_name(object).is_err() {
+            return refuse(format!("{object:?} is no name of a catalogue"));
+        }
+        if self.catalogue.size > CATALOGUE_LIMIT {
+            return refuse(format!("a catalogue of {} bytes; at most {CATALOGUE_LIMIT} are read", self.catalogue.size));
+        }
+        let mut runs = HashSet::new();
+        if let Some(run) = self.runs.iter().find(|run| !runs.insert(&run.id)) {
+            return refuse(format!("run {} is listed twice", run.id));
+        }
+        match self.segments.iter().find(|segment| !(1..1 << 63).contains(&segment.number)) {
+            Some(segment) => {
+                refuse(format!("{} is number {} in its run, which no segment is", segment.object(), segment.number))
+            }
+            None => Ok(()),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::io::Write;
 use serde::Deserialize;
 
 use crate::contents::Digest;
+use crate::error::Error;
 use crate::path::{EntryPath, escape_into, unescape};
 
 /// Type of an entry, with the letter that the catalogue uses.
@@ -320,9 +321,12 @@ fn time_of((sec, nsec): (i64, u32)) -> Result<Time, String> {
     if nsec < 1_000_000_000 { Ok(Time { sec, nsec }) } else { Err(format!("{nsec} nanoseconds")) }
 }
 
+/// Bytes of a tar header.
+const HEADER: u64 = 512;
+
 fn member_of(raw: Option<(u32, u64, u64, u64, u64)>) -> Result<Option<Member>, String> {
     let Some((run, number, offset, len, head)) = raw else { return Ok(None) };
-    if head > len || offset.checked_add(len).is_none() {
+    if !(HEADER..=len).contains(&head) || offset.checked_add(len).is_none() {
         return Err(format!("member of {len} bytes with {head} bytes of headers at {offset}"));
     }
     Ok(Some(Member { piece: Piece { run, number, offset, len }, head }))
@@ -332,7 +336,8 @@ fn member_of(raw: Option<(u32, u64, u64, u64, u64)>) -> Result<Option<Member>, S
 fn checked_sum(extents: &[Extent], from: u64, to: u64) -> Result<u64, String> {
     let (mut at, mut sum) = (from, 0);
     for extent in extents {
-        let end = extent.offset.checked_add(extent.len).filter(|end| *end <= to && extent.offset >= at);
+        let sound = |end: &u64| *end <= to && extent.offset >= at && extent.len > 0;
+        let end = extent.offset.checked_add(extent.len).filter(sound);
         at = end.ok_or_else(|| format!("extent of {} bytes at {} out of order or range", extent.len, extent.offset))?;
         sum += extent.len;
     }
@@ -351,7 +356,8 @@ impl Entry {
             raw.link.map(|t| unescape(&t).filter(|l| !l.is_empty() && !l.contains(&0)).ok_or("link")).transpose()?;
         let mut xattrs = Vec::new();
         for (name, value) in raw.xattrs.into_iter().flatten() {
-            xattrs.push((unescape(&name).ok_or("xattr name")?, base64_decode(&value).ok_or("xattr value")?));
+            let name = unescape(&name).filter(|name| (1..=255).contains(&name.len()) && !name.contains(&0));
+            xattrs.push((name.ok_or("xattr name")?, base64_decode(&value).ok_or("xattr value")?));
         }
         xattrs.sort();
         let entry = Entry {
@@ -395,6 +401,20 @@ impl Entry {
         if !fits {
             return Err(format!("fields do not fit type {:?}", self.kind.letter()));
         }
+        if self.uid == u32::MAX || self.gid == u32::MAX {
+            return Err("owner -1, which is nobody".into());
+        }
+        if self.kind == EntryKind::HardLink {
+            first_name(self).map_err(|error| error.to_string())?;
+        }
+        // So an entry takes no more memory than its member takes room.
+        let extents = self.extents.as_ref().map_or(0, Vec::len) as u64;
+        let xattrs: usize = self.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if self.member.is_some_and(|member| member.head < HEADER + 4 * extents + xattrs as u64)
+            && self.kind != EntryKind::HardLink
+        {
+            return Err("extents and attributes that its headers do not have room for".into());
+        }
         if let (true, None, Some(member)) = (file, &self.blocks, &self.member) {
             let stored = match &self.extents {
                 Some(list) => checked_sum(list, 0, self.size)?,
@@ -423,6 +443,12 @@ impl Block {
         }
         Ok(Block { offset: raw.block, content, member, extents: raw.extents })
     }
+}
+
+/// The path that a hard link names.
+pub(crate) fn first_name(entry: &Entry) -> crate::Result<EntryPath> {
+    let path = entry.link.clone().and_then(EntryPath::new).filter(|first| *first < entry.path);
+    path.ok_or_else(|| Error::corrupt("catalogue", format!("{} is a hard link to nothing before it", entry.path)))
 }
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

@@ -1,11 +1,14 @@
 //! Tar members: the header blocks of an entry, as stock tar reads them. Headers are made by the `tar` crate; what a ustar
 //! header cannot say is in pax records before it (`path`, `linkpath`, `mtime`, `SCHILY.xattr.*`, GNU sparse format 1.0).
 
+mod described;
+
 use std::io::Write;
 
 use tar::{EntryType, Header};
 
-use crate::entry::{Entry, EntryKind, Extent};
+use self::described::Described;
+use crate::entry::{Block, Entry, EntryKind, Extent};
 
 /// Members and their data are padded to this.
 pub(crate) const BLOCK: u64 = 512;
@@ -81,6 +84,34 @@ pub(crate) fn block_header(inode: u64, offset: u64, data: u64) -> Vec<u8> {
     set_text(&mut header.as_old_mut().name, format!("{BLOCK_FOLDER}/{inode:016x}/{offset:016x}").as_bytes());
     header.set_cksum();
     header.as_bytes().to_vec()
+}
+
+/// What `head`, the headers of a member, says otherwise than the entry; `None` where they agree. Another writer may put the same
+/// in other words, so what they say is compared, not the bytes.
+pub(crate) fn difference(entry: &Entry, head: &[u8]) -> Option<String> {
+    let data = match (&entry.extents, &entry.blocks) {
+        (Some(extents), None) => extents.iter().map(|e| e.len).sum(),
+        (None, None) => entry.size,
+        _ => 0,
+    };
+    let wanted = headers(entry, data);
+    if head == wanted {
+        return None;
+    }
+    match (Described::read(head), Described::read(&wanted)) {
+        (Ok(found), Ok(wanted)) => found.difference(&wanted),
+        (Err(what), _) | (_, Err(what)) => Some(what),
+    }
+}
+
+/// The same for a member with a block of a large file.
+pub(crate) fn block_difference(block: &Block, head: &[u8]) -> Option<String> {
+    let inode = head.get(BLOCK_FOLDER.len() + 1..).and_then(|name| std::str::from_utf8(name.get(..16)?).ok());
+    // Written when the file had another inode, it may still hold the block.
+    let inode = inode.and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0);
+    let data = block.extents.iter().map(|e| e.len).sum();
+    (head != block_header(inode, block.offset, data))
+        .then(|| format!("it is not that of the block at {}", block.offset))
 }
 
 fn entry_type(kind: EntryKind) -> EntryType {
@@ -217,6 +248,7 @@ fn record(out: &mut Vec<u8>, keyword: &[u8], value: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::path::EntryPath;
 
     #[test]
     fn a_record_counts_its_own_digits() {
@@ -226,6 +258,37 @@ mod tests {
             let text = String::from_utf8(out.clone()).unwrap();
             assert_eq!(text.split_once(' ').unwrap().0.parse::<usize>().unwrap(), out.len());
         }
+    }
+
+    #[test]
+    fn headers_in_other_words_agree_and_a_false_one_is_told() {
+        let line = br#"{"path":"a/f","type":"f","mode":"0644","uid":7,"gid":8,"size":9,"mtime":[5,0],"atime":[5,0],"ctime":[5,0],"inode":3,"xattrs":{"user.x":"AQ=="},"blake3":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff","member":[0,1,0,2048,1536]}"#;
+        let (entry, _) = Entry::parse_line(line).unwrap();
+        let mut nine = Entry { mtime: crate::Time { sec: 5, nsec: 10 }, ..entry.clone() };
+        assert_eq!(difference(&entry, &headers(&entry, 9)), None);
+        assert_eq!(difference(&entry, &headers(&nine, 9)).unwrap(), "mtime 5.00000001 instead of 5");
+        nine.mtime = entry.mtime;
+        nine.path = EntryPath::new("b/f").unwrap();
+        assert_eq!(difference(&entry, &headers(&nine, 9)).unwrap(), "name \"b/f\" instead of \"a/f\"");
+        assert_eq!(difference(&entry, &headers(&entry, 10)).unwrap(), "size 10 instead of 9");
+        // The same name and time, said by pax records too.
+        let mut pax = Vec::new();
+        record(&mut pax, b"path", b"a/f");
+        record(&mut pax, b"mtime", b"5.000");
+        record(&mut pax, b"SCHILY.xattr.user.x", &[1]);
+        let mut head = headers(&entry, 9);
+        let mut wordy = head[..512].to_vec();
+        wordy[124..136].copy_from_slice(format!("{:011o}\0", pax.len()).as_bytes());
+        let sum: u32 =
+            wordy.iter().enumerate().map(|(at, b)| if (148..156).contains(&at) { 32 } else { u32::from(*b) }).sum();
+        wordy[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        wordy.extend_from_slice(&pax);
+        wordy.resize(1024, 0);
+        wordy.extend_from_slice(&head[head.len() - 512..]);
+        assert_eq!(difference(&entry, &wordy), None);
+        head[520] ^= 1;
+        assert!(difference(&entry, &head).is_some());
+        assert!(difference(&entry, &headers(&entry, 9)[..1000]).is_some());
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub(crate) const LINKS: u64 = 1 << 32;
 const KEY_LIMIT: u64 = 1 << 20;
 /// Sealed bytes are encrypted, hashed and written in pieces of this size.
 const CHUNK: usize = 256 << 10;
+/// Largest window of a frame that is opened, as a power of two: twice what a frame of ours holds.
+const WINDOW_LOG: u32 = 24;
 /// Plain bytes per zstd frame.
 const FRAME: usize = 8 << 20;
 
@@ -211,7 +213,8 @@ pub(crate) fn open_sealed<R: Read>(sealed: R, key: &RunKey, number: u64, opened:
     let decrypt = Decrypt { sealed, cipher: key.cipher(number) };
     let buffered = io::BufReader::with_capacity(CHUNK, decrypt);
     let decoder = zstd::stream::read::Decoder::with_buffer(buffered);
-    let decoder = decoder.map_err(|e| Error::io("opening", "zstd frame", e))?;
+    let mut decoder = decoder.map_err(|e| Error::io("opening", "zstd frame", e))?;
+    decoder.window_log_max(WINDOW_LOG).map_err(|e| Error::io("opening", "zstd frame", e))?;
     Ok(decoder.take(opened))
 }
 

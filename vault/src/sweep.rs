@@ -24,6 +24,10 @@ use crate::vault::Vault;
 const ROUND: u64 = 60_000;
 /// Entries without data per job.
 const PLAIN: usize = 256;
+/// An entry with more bytes of xattrs ends a job.
+const HEAVY: usize = 1 << 20;
+/// Headers that a member may have beside data of at most a segment: xattrs, above all.
+const HEADERS: u64 = 64 << 20;
 
 /// Data of one entry to be taken from a segment.
 #[derive(Debug)]
@@ -32,13 +36,15 @@ pub(crate) enum Task {
     File(Box<Entry>),
     /// A block of a large file, with data.
     Block(Arc<Entry>, Block),
+    /// The headers of an entry without data in its member; only for who asks for [`Visitor::heads`].
+    Head(Arc<Entry>),
 }
 
 impl Task {
     pub(crate) fn path(&self) -> &EntryPath {
         match self {
             Task::File(entry) => &entry.path,
-            Task::Block(file, _) => &file.path,
+            Task::Block(file, _) | Task::Head(file) => &file.path,
         }
     }
 
@@ -46,30 +52,43 @@ impl Task {
         match self {
             Task::File(entry) => entry.member,
             Task::Block(_, block) => block.member,
+            Task::Head(entry) => entry.member,
         }
     }
 
-    /// First byte of the data in the opened segment, and how many bytes.
-    fn range(&self) -> (u64, u64) {
-        let start = self.member().map_or(0, |m| m.piece.offset + m.head);
+    /// First byte of the member in the opened segment, and the first after it.
+    fn span(&self) -> (u64, u64) {
+        self.member().map_or((0, 0), |m| (m.piece.offset, m.piece.offset + m.piece.len))
+    }
+
+    /// Bytes of headers, and bytes of data after them.
+    pub(crate) fn lengths(&self) -> (u64, u64) {
         let sum = |extents: &[Extent]| extents.iter().map(|e| e.len).sum();
-        match self {
-            Task::File(entry) => (start, entry.extents.as_deref().map_or(entry.size, sum)),
-            Task::Block(_, block) => (start, sum(&block.extents)),
-        }
+        let data = match self {
+            Task::File(entry) => entry.extents.as_deref().map_or(entry.size, sum),
+            Task::Block(_, block) => sum(&block.extents),
+            Task::Head(_) => 0,
+        };
+        (self.member().map_or(0, |m| m.head), data)
     }
 }
 
 /// What is done with the data. `W` is a worker's own state.
 pub(crate) trait Visitor<W>: Sync {
+    /// Whether the headers of members are wanted too: [`Visitor::data`] then begins with them, and comes for every entry that has
+    /// a member; and each segment is gone through to its end.
+    fn heads(&self) -> bool {
+        false
+    }
     /// What of an entry is wanted, and under which path; `None` for nothing.
     fn select(&self, entry: Entry) -> Option<Entry>;
     /// An entry whose data is in no segment (no data at all, or a block of zeroes).
     fn plain(&self, worker: &mut W, what: Plain) -> Result<()>;
     /// An entry's data. What is left unread is passed over.
     fn data(&self, worker: &mut W, segment: &SegmentRef, task: &Task, data: &mut dyn Read) -> Result<()>;
-    /// A segment that cannot be read, is not as signed, or ends early, with everything that was wanted of it and not given.
-    fn damaged(&self, segment: &SegmentRef, error: Error, tasks: &[Task]) -> Result<()>;
+    /// An object that cannot be read, is not as signed, or ends early, with everything that was wanted of it and not given:
+    /// a segment, or a catalogue that places data where none is.
+    fn damaged(&self, object: &str, error: Error, tasks: &[Task]) -> Result<()>;
 }
 
 /// Something to do without a segment.
@@ -112,7 +131,11 @@ impl<'a> Sweep<'a> {
             let ordinal = ordinals.get(&segment.run).ok_or_else(|| {
                 Error::corrupt(segment.object(), format!("its run {} is unknown to the catalogue", segment.run))
             })?;
-            places.insert((*ordinal, segment.number), place);
+            if places.insert((*ordinal, segment.number), place).is_some() {
+                let what = format!("number {} of run {} is listed twice", segment.number, segment.run);
+                return Err(Error::corrupt(segment.object(), what));
+            }
+            check_sizes(segment, header.segment_size)?;
         }
         let open = |run| RunKey::open(run, vault.store.as_ref(), identities);
         let keys = contents.runs.iter().map(|run| (&run.id, open(run))).collect();
@@ -130,8 +153,10 @@ impl<'a> Sweep<'a> {
             piece.offset.checked_add(piece.len).is_some_and(|end| end <= self.contents.segments[*place].opened)
         });
         place.ok_or_else(|| {
-            let what =
-                format!("{path} lies in segment {}.{}, which is not in the signed list", piece.run, piece.number);
+            let what = format!(
+                "{path} lies at {} of segment {}.{}, which the signed list does not have",
+                piece.offset, piece.run, piece.number
+            );
             Error::corrupt(&self.contents.catalogue.object, what)
         })
     }
@@ -165,6 +190,39 @@ impl<'a> Sweep<'a> {
         })
     }
 
+    /// Reports an entry whose member is none of its own, and passes on the place of any other.
+    fn take_place<W>(
+        &self,
+        task: &Task,
+        member: &Member,
+        used: &mut HashMap<usize, u64>,
+        visitor: &impl Visitor<W>,
+        first: bool,
+    ) -> Result<Option<usize>> {
+        let error = match self.place(task.path(), member) {
+            Ok(place) => {
+                let used = used.entry(place).or_default();
+                if *used + member.piece.len <= self.contents.segments[place].opened {
+                    *used += member.piece.len;
+                    return Ok(Some(place));
+                }
+                self.shared(task.path())
+            }
+            Err(error) => error,
+        };
+        if first {
+            visitor.damaged(&self.contents.catalogue.object, error, std::slice::from_ref(task))?;
+        }
+        Ok(None)
+    }
+
+    fn shared(&self, path: &EntryPath) -> Error {
+        Error::corrupt(
+            &self.contents.catalogue.object,
+            format!("{path} shares its place in a segment with another entry"),
+        )
+    }
+
     /// Goes through the catalogue as often as needed. `None`: the workers gave up.
     fn feed<W>(&self, visitor: &impl Visitor<W>, jobs: &Sender<Job>) -> Result<Option<()>> {
         let mut first = true;
@@ -172,11 +230,11 @@ impl<'a> Sweep<'a> {
         while first || from < self.contents.segments.len() {
             let mut buckets: HashMap<usize, Vec<Task>> = HashMap::new();
             let (mut to, mut held) = (self.contents.segments.len(), 0);
-            let mut plain = Vec::new();
+            let (mut plain, mut used) = (Vec::new(), HashMap::new());
             for entry in self.catalogue.lines()? {
                 let Some(entry) = visitor.select(entry?) else { continue };
                 let mut bucket = |task: Task, member: &Member| -> Result<()> {
-                    let place = self.place(task.path(), member)?;
+                    let Some(place) = self.take_place(&task, member, &mut used, visitor, first)? else { return Ok(()) };
                     if (from..to).contains(&place) {
                         buckets.entry(place).or_default().push(task);
                         held += 1;
@@ -188,12 +246,13 @@ impl<'a> Sweep<'a> {
                     }
                     Ok(())
                 };
-                split(entry, &mut bucket, |what| {
+                let heavy = entry.xattrs.iter().map(|(_, value)| value.len()).sum::<usize>() > HEAVY;
+                split(entry, visitor.heads(), &mut bucket, |what| {
                     if first {
                         plain.push(what)
                     }
                 })?;
-                if plain.len() >= PLAIN && jobs.send(Job::Plain(std::mem::take(&mut plain))).is_err() {
+                if (plain.len() >= PLAIN || heavy) && jobs.send(Job::Plain(std::mem::take(&mut plain))).is_err() {
                     return Ok(None);
                 }
             }
@@ -216,7 +275,18 @@ impl<'a> Sweep<'a> {
         match job {
             Job::Plain(entries) => entries.into_iter().try_for_each(|entry| visitor.plain(worker, entry)),
             Job::Segment(mut tasks, place) => {
-                tasks.sort_by_key(|task| task.range().0);
+                tasks.sort_by_key(Task::span);
+                let mut end = 0;
+                let (tasks, shared): (Vec<_>, Vec<_>) = tasks.into_iter().partition(|task| {
+                    let (from, to) = task.span();
+                    let own = from >= end;
+                    end = if own { to } else { end };
+                    own
+                });
+                for task in shared {
+                    let error = self.shared(task.path());
+                    visitor.damaged(&self.contents.catalogue.object, error, &[task])?;
+                }
                 self.segment(&self.contents.segments[place], &tasks, visitor, worker)
             }
         }
@@ -231,47 +301,73 @@ impl<'a> Sweep<'a> {
     ) -> Result<()> {
         let key = match self.keys.get(&segment.run) {
             Some(Ok(key)) => key,
-            Some(Err(error)) => return visitor.damaged(segment, copy_of(error), tasks),
+            Some(Err(error)) => return visitor.damaged(&segment.object(), copy_of(error), tasks),
             None => {
                 let error = Error::corrupt(segment.object(), "its run is not in the signed list");
-                return visitor.damaged(segment, error, tasks);
+                return visitor.damaged(&segment.object(), error, tasks);
             }
         };
         let sealed = match read_checked(self.vault.store.as_ref(), &segment.object(), segment.size, &segment.sha256) {
             Ok(sealed) => sealed,
-            Err(error) => return visitor.damaged(segment, error, tasks),
+            Err(error) => return visitor.damaged(&segment.object(), error, tasks),
         };
-        let mut plain = open_sealed(&sealed[..], key, segment.number, segment.opened)?;
+        let heads = visitor.heads();
+        let mut plain = open_sealed(&sealed[..], key, segment.number, segment.opened.saturating_add(u64::from(heads)))?;
         let mut at = 0;
         for (done, task) in tasks.iter().enumerate() {
-            let (start, len) = task.range();
+            let (head, data) = task.lengths();
+            let (start, len) = if heads { (task.span().0, head + data) } else { (task.span().0 + head, data) };
             let skip = start.checked_sub(at);
-            let skipped = match skip {
-                Some(skip) => io::copy(&mut (&mut plain).take(skip), &mut io::sink()).is_ok_and(|n| n == skip),
-                None => false,
-            };
-            if !skipped {
+            if !skip.is_some_and(|skip| pass_over(&mut plain, skip).is_ok_and(|n| n == skip)) {
                 let error = Error::corrupt(segment.object(), "does not open to what the catalogue says");
-                return visitor.damaged(segment, error, &tasks[done..]);
+                return visitor.damaged(&segment.object(), error, &tasks[done..]);
             }
             let mut data = (&mut plain).take(len);
             visitor.data(worker, segment, task, &mut data)?;
             let rest = data.limit();
             at = start + len - rest;
         }
+        if heads {
+            let end = pass_over(&mut plain, u64::MAX).map(|rest| at + rest);
+            if end.as_ref().ok() != Some(&segment.opened) {
+                let error =
+                    Error::corrupt(segment.object(), format!("does not open to {} bytes and no more", segment.opened));
+                return visitor.damaged(&segment.object(), error, &[]);
+            }
+        }
         Ok(())
     }
 }
 
-/// Sorts an entry's data into tasks and what needs no segment.
+fn pass_over(plain: &mut impl Read, bytes: u64) -> io::Result<u64> {
+    io::copy(&mut plain.take(bytes), &mut io::sink())
+}
+
+/// Refuses sizes that no writer makes, before anything is read at that size: a segment is held in memory whole.
+fn check_sizes(segment: &SegmentRef, segment_size: u64) -> Result<()> {
+    let opened = segment_size + HEADERS;
+    // What does not compress grows by less than a thousandth.
+    let sealed = segment.opened.saturating_add(segment.opened / 256).saturating_add(1 << 16);
+    if segment.opened <= opened && segment.size <= sealed {
+        return Ok(());
+    }
+    let what = format!("{} bytes that open to {}, with segments of {segment_size}", segment.size, segment.opened);
+    Err(Error::corrupt(segment.object(), what))
+}
+
+/// Sorts an entry's data into tasks and what needs no segment. With `heads` every member is a task.
 fn split(
     mut entry: Entry,
+    heads: bool,
     bucket: &mut impl FnMut(Task, &Member) -> Result<()>,
     mut plain: impl FnMut(Plain),
 ) -> Result<()> {
     if let Some(blocks) = entry.blocks.take() {
         entry.blocks = Some(Vec::new());
         let file = Arc::new(entry);
+        if let (true, Some(member)) = (heads, &file.member) {
+            bucket(Task::Head(file.clone()), member)?;
+        }
         for block in blocks {
             match block.member {
                 Some(member) => bucket(Task::Block(file.clone(), block), &member)?,
@@ -283,6 +379,7 @@ fn split(
     let empty = entry.extents.as_deref().map_or(entry.size == 0, <[Extent]>::is_empty);
     match entry.member {
         Some(member) if entry.kind == EntryKind::File && !empty => bucket(Task::File(Box::new(entry)), &member),
+        Some(member) if heads => bucket(Task::Head(Arc::new(entry)), &member),
         _ => {
             plain(Plain::Entry(Box::new(entry)));
             Ok(())

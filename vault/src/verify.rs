@@ -1,5 +1,6 @@
 //! Verification: `sealed` compares every object with its digest, `data` opens everything and hashes every file.
 
+use std::collections::HashMap;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,15 +8,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::backup::worker_count;
 use crate::catalogue::SealedCatalogue;
 use crate::content::Zeroes;
-use crate::contents::{Contents, Digest, SegmentRef};
-use crate::entry::{Entry, EntryKind, Extent};
+use crate::contents::{CatalogueRef, Contents, Digest, SegmentRef};
+use crate::description::VAULT_JSON;
+use crate::entry::{Entry, EntryKind, Extent, first_name};
 use crate::error::{Error, Kind, Result};
 use crate::identity::Identities;
+use crate::member::{block_difference, difference};
 use crate::path::EntryPath;
 use crate::progress::Progress;
 use crate::store::Store;
 use crate::sweep::{Plain, Sweep, Task, Visitor, copy_of};
-use crate::description::VAULT_JSON;
 use crate::vault::Vault;
 
 /// An object that is not as signed.
@@ -59,6 +61,17 @@ impl Vault {
         Ok(in_order(faults))
     }
 
+    /// Compares a snapshot's catalogue and its key with their signed digests: without them nothing of it can be restored.
+    pub fn check_index(&self, contents: &Contents) -> Result<()> {
+        let CatalogueRef { object, run, size, sha256, .. } = &contents.catalogue;
+        check_object(self.store.as_ref(), object, *size, sha256).map_err(Error::listed)?;
+        for run in contents.runs.iter().filter(|listed| listed.id == *run) {
+            let key = run.id.key_name();
+            check_object(self.store.as_ref(), &key, run.key_size, &run.key_sha256).map_err(Error::listed)?;
+        }
+        Ok(())
+    }
+
     /// Opens every object of a snapshot and compares the content of every file with its hash. Fails only when the catalogue
     /// cannot be opened at all.
     pub fn check_data(
@@ -78,20 +91,21 @@ impl Vault {
         }
         sweep.run::<Vec<u8>>(&check, 0)?;
         let mut entries = 0;
+        let mut links: HashMap<EntryPath, Vec<EntryPath>> = HashMap::new();
         let lines = catalogue.lines()?;
-        if !self.salvaged
-            && (lines.header.segment_size, lines.header.block_size) != (self.segment_size, self.block_size)
-        {
+        let sizes = (lines.header.segment_size, lines.header.block_size);
+        if !self.salvaged && sizes != (self.segment_size, self.block_size) {
             let what = "its sizes are not those that the catalogue was written with".to_owned();
             lock(&check.faults).push(Fault { object: VAULT_JSON.into(), what, entries: Vec::new() });
         }
         for entry in lines {
             let entry = entry?;
-            if let (EntryKind::HardLink, Some(first)) = (entry.kind, &entry.link) {
-                check.cost_too(first, entry.path);
-            }
             entries += 1;
+            if entry.kind == EntryKind::HardLink {
+                links.entry(first_name(&entry)?).or_default().push(entry.path);
+            }
         }
+        check.links(&contents.catalogue.object, links, &catalogue)?;
         if entries != contents.totals.entries {
             let what = format!("{entries} entries instead of the signed {}", contents.totals.entries);
             let object = contents.catalogue.object.clone();
@@ -135,12 +149,26 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn in_order(faults: Mutex<Vec<Fault>>) -> Vec<Fault> {
     let mut faults = faults.into_inner().unwrap_or_else(PoisonError::into_inner);
-    faults.sort_by(|a, b| (&a.object, &a.entries).cmp(&(&b.object, &b.entries)));
+    faults.sort_by(|a, b| (&a.object, &a.what, &a.entries).cmp(&(&b.object, &b.what, &b.entries)));
+    // A key that cannot be had is found with every segment of its run.
+    faults.dedup_by(|later, first| {
+        let same = (&later.object, &later.what) == (&first.object, &first.what);
+        if same {
+            first.entries.append(&mut later.entries);
+        }
+        same
+    });
+    faults.iter_mut().for_each(|fault| fault.entries.sort());
     faults
 }
 
 impl Fault {
-    fn new(object: &str, error: &Error, entries: Vec<EntryPath>) -> Self {
+    /// The object that the error names, if any, else `object`.
+    pub(crate) fn new(object: &str, error: &Error, entries: Vec<EntryPath>) -> Self {
+        let object = match error {
+            Error::Corrupt { object, .. } | Error::WrongKey { object } | Error::NotFound { object } => object,
+            _ => object,
+        };
         let what = match error {
             Error::Corrupt { what, .. } => what.clone(),
             Error::NotFound { .. } => "is missing".into(),
@@ -151,24 +179,18 @@ impl Fault {
     }
 }
 
-/// Hashes what a sweep gives.
+/// Compares headers with the catalogue and hashes content.
 struct Check<'a> {
     progress: &'a dyn Progress,
     faults: Mutex<Vec<Fault>>,
     block_size: u64,
 }
 
-impl Check<'_> {
-    /// What costs an inode's first name costs its other names as well.
-    fn cost_too(&self, first: &[u8], link: EntryPath) {
-        let mut faults = lock(&self.faults);
-        for fault in faults.iter_mut().filter(|fault| fault.entries.iter().any(|entry| entry.as_bytes() == first)) {
-            fault.entries.push(link.clone());
-        }
-    }
-}
-
 impl Visitor<Vec<u8>> for Check<'_> {
+    fn heads(&self) -> bool {
+        true
+    }
+
     fn select(&self, entry: Entry) -> Option<Entry> {
         Some(entry)
     }
@@ -182,6 +204,69 @@ impl Visitor<Vec<u8>> for Check<'_> {
     }
 
     fn data(&self, buffer: &mut Vec<u8>, segment: &SegmentRef, task: &Task, data: &mut dyn Read) -> Result<()> {
+        let object = segment.object();
+        let faulty =
+            |what| lock(&self.faults).push(Fault { object: object.clone(), what, entries: vec![task.path().clone()] });
+        // What the catalogue says of it is bounded by the segment.
+        buffer.resize(task.lengths().0 as usize, 0);
+        if let Err(error) = data.read_exact(buffer) {
+            faulty(format!("its segment cannot be opened: {error}"));
+            return Ok(());
+        }
+        if let Some(what) = self.headers(task, buffer) {
+            faulty(what);
+        }
+        if let Some(what) = self.content(task, data, buffer) {
+            faulty(what);
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, object: &str, error: Error, tasks: &[Task]) -> Result<()> {
+        let mut entries: Vec<EntryPath> = tasks.iter().map(|task| task.path().clone()).collect();
+        entries.sort();
+        entries.dedup();
+        lock(&self.faults).push(Fault::new(object, &error, entries));
+        Ok(())
+    }
+}
+
+impl Check<'_> {
+    /// Hard links share what is wrong with their first names, and must have one.
+    fn links(
+        &self,
+        object: &str,
+        mut links: HashMap<EntryPath, Vec<EntryPath>>,
+        catalogue: &SealedCatalogue,
+    ) -> Result<()> {
+        for fault in lock(&self.faults).iter_mut() {
+            let more: Vec<_> = fault.entries.iter().filter_map(|path| links.get(path)).flatten().cloned().collect();
+            fault.entries.extend(more);
+        }
+        for entry in catalogue.lines()? {
+            let entry = entry?;
+            if !matches!(entry.kind, EntryKind::Directory | EntryKind::HardLink) {
+                links.remove(&entry.path);
+            }
+        }
+        for (first, entries) in links {
+            let what = format!("{first} is the first name of hard links, and no entry that can be one");
+            lock(&self.faults).push(Fault { object: object.into(), what, entries });
+        }
+        Ok(())
+    }
+
+    /// What the headers in the stream say otherwise than the catalogue. Stock tar would make the entry from them.
+    fn headers(&self, task: &Task, head: &[u8]) -> Option<String> {
+        let differs = match task {
+            Task::File(entry) => difference(entry, head),
+            Task::Head(entry) => difference(entry, head),
+            Task::Block(_, block) => block_difference(block, head),
+        };
+        differs.map(|what| format!("its tar header differs from the catalogue: {what}"))
+    }
+
+    fn content(&self, task: &Task, data: &mut dyn Read, buffer: &mut Vec<u8>) -> Option<String> {
         buffer.resize(256 << 10, 0);
         let (from, to, extents, wanted) = match task {
             Task::File(entry) => (0, entry.size, entry.extents.as_deref(), entry.content),
@@ -189,33 +274,22 @@ impl Visitor<Vec<u8>> for Check<'_> {
                 let end = file.size.min(block.offset + self.block_size);
                 (block.offset, end, Some(&block.extents[..]), Some(block.content))
             }
+            Task::Head(_) => {
+                self.progress.advance(0, 1);
+                return None;
+            }
         };
         let whole = [Extent { offset: from, len: to - from }];
         let found = hash(data, from, to, extents.unwrap_or(&whole), buffer);
-        let what = match found {
-            Ok(found) if Some(found) == wanted => None,
-            Ok(_) => Some("its content differs from its hash in the catalogue".to_owned()),
-            Err(error) => Some(format!("its segment cannot be opened: {error}")),
-        };
-        if let Some(what) = what {
-            let object = segment.object();
-            lock(&self.faults).push(Fault { object, what, entries: vec![task.path().clone()] });
-        }
         self.progress.advance(to - from, u64::from(matches!(task, Task::File(_))));
-        Ok(())
-    }
-
-    fn damaged(&self, segment: &SegmentRef, error: Error, tasks: &[Task]) -> Result<()> {
-        let mut entries: Vec<EntryPath> = tasks.iter().map(|task| task.path().clone()).collect();
-        entries.sort();
-        entries.dedup();
-        // The object at fault may be the run's key.
-        let object = match &error {
-            Error::Corrupt { object, .. } => object.clone(),
-            _ => segment.object(),
-        };
-        lock(&self.faults).push(Fault::new(&object, &error, entries));
-        Ok(())
+        match (found, task) {
+            (Ok(found), _) if Some(found) == wanted => None,
+            (Ok(_), Task::Block(_, block)) => {
+                Some(format!("its block at {} differs from its hash in the catalogue", block.offset))
+            }
+            (Ok(_), _) => Some("its content differs from its hash in the catalogue".to_owned()),
+            (Err(error), _) => Some(format!("its segment cannot be opened: {error}")),
+        }
     }
 }
 

@@ -101,6 +101,55 @@ fn what_is_not_damaged_is_restored_and_the_rest_named() {
 }
 
 #[test]
+fn a_damaged_segment_costs_a_large_file_its_blocks_there_and_every_name_of_a_small_one() {
+    let scratch = Scratch::new();
+    let (source, dest) = (scratch.folder("source"), scratch.folder("dest"));
+    let content = noise(700_000, 77);
+    fs::write(source.join("large"), &content).unwrap();
+    fs::write(source.join("small"), noise(3000, 1)).unwrap();
+    fs::hard_link(source.join("small"), source.join("small-too")).unwrap();
+    let (vault, identities) = small_vault(&scratch.path("vault"));
+    let contents = vault.backup(&Backup::new(&source, "host", 1)).unwrap().contents;
+    for segment in contents.segments.iter().filter(|segment| segment.opened > 2048) {
+        let path = scratch.path("vault").join(segment.object());
+        let good = fs::read(&path).unwrap();
+        fs::write(&path, &good[1..]).unwrap();
+        fs::remove_dir_all(&dest).unwrap();
+        fs::create_dir(&dest).unwrap();
+        let mut restore = Restore::new(&contents, &identities, &dest);
+        restore.keep_going = true;
+        let restored = vault.restore(&restore).unwrap();
+        assert_eq!(restored.damaged.len(), 1);
+        assert_eq!(restored.damaged[0].object, segment.object());
+        let lost: Vec<String> = restored.damaged[0].entries.iter().map(ToString::to_string).collect();
+        assert_eq!(lost.contains(&"/small".into()), lost.contains(&"/small-too".into()));
+        for name in ["small", "small-too"] {
+            assert_eq!(dest.join(name).exists(), !lost.contains(&format!("/{name}")), "{name} {lost:?}");
+        }
+        let found = fs::read(dest.join("large")).unwrap();
+        let differing: Vec<u64> = (0..content.len())
+            .step_by(16 << 10)
+            .filter(|at| found[*at..][..1000] != content[*at..][..1000])
+            .map(|at| at as u64)
+            .collect();
+        let large = restored.problems.iter().find(|problem| problem.path.as_bytes() == b"large");
+        assert_eq!(large.is_some(), !differing.is_empty());
+        if let Some(problem) = large {
+            let named = problem.what.split(" are lost").next().unwrap().trim_start_matches("bytes ");
+            let named: Vec<(u64, u64)> = named
+                .split(", ")
+                .map(|stretch| stretch.split_once('-').map(|(a, b)| (a.parse().unwrap(), b.parse().unwrap())).unwrap())
+                .collect();
+            let inside = |at: &u64| named.iter().any(|(from, to)| (from..=to).contains(&at));
+            assert!(differing.iter().all(inside), "{differing:?} {named:?}");
+            let bytes: u64 = named.iter().map(|(from, to)| to + 1 - from).sum();
+            assert_eq!(bytes.div_ceil(16 << 10), differing.len() as u64, "{named:?}");
+        }
+        fs::write(&path, good).unwrap();
+    }
+}
+
+#[test]
 fn a_wrong_key_is_told_from_damage() {
     let scratch = Scratch::new();
     let (vault, _, contents) = sample(&scratch);

@@ -5,13 +5,14 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use layout::Bytes;
+use manifest::Serial;
 use serde::Serialize;
-use vault::{EntryPath, ProblemKind, Restore, Selection};
+use vault::{EntryPath, Fault, ProblemKind, Restore, Restored, Selection};
 
 use crate::cli::Extract;
 use crate::commands::Context;
-use crate::exit::{Exit, refusal};
-use crate::progress::Bar;
+use crate::exit::{Exit, exit_of, refusal};
+use crate::progress::{Bar, Counted};
 use crate::reading::Opened;
 use crate::{audit, identity};
 
@@ -22,12 +23,23 @@ struct Report {
     entries: u64,
     bytes: u64,
     problems: Vec<Problem>,
+    /// Objects that are not as signed, and what each cost.
+    damaged: Vec<Damaged>,
 }
 
 #[derive(Serialize)]
 struct Problem {
     path: String,
+    /// The data is lost, as opposed to something that this destination cannot hold.
+    lost: bool,
     what: String,
+}
+
+#[derive(Serialize)]
+struct Damaged {
+    object: String,
+    what: String,
+    entries: Vec<String>,
 }
 
 /// Runs the command.
@@ -49,39 +61,84 @@ pub fn run(context: &Context, args: &Extract) -> anyhow::Result<Exit> {
 
 fn extract(context: &Context, args: &Extract, opened: &Opened) -> anyhow::Result<Exit> {
     let identities = identity::of(&opened.vault, &args.identity)?;
-    let manifest = opened.choose(&args.snapshot)?;
+    let manifest = opened.choose(&args.snapshot).map_err(|error| or_another(opened, None, error))?;
+    let index = opened.vault.check_index(&manifest.contents);
+    index.map_err(|error| or_another(opened, Some(manifest.serial), error.into()))?;
     std::fs::create_dir_all(&args.to).with_context(|| format!("making the folder {}", args.to.display()))?;
-    let bar = Bar::new("extracting");
+    let bar = Counted::new(Bar::new("extracting"));
     let mut restore = Restore::new(&manifest.contents, &identities, args.to.clone());
     restore.select = selection(&args.paths)?;
-    restore.progress = &bar;
     restore.keep_going = args.keep_going;
+    restore.devices &= !args.no_devices;
+    restore.progress = &bar;
     let restored = opened.vault.restore(&restore).map_err(|error| match error {
         // Of all that can be missing only a path that was asked for starts with a slash.
         vault::Error::NotFound { object } if object.starts_with('/') => {
             refusal(Exit::Failed, format!("{object} {}: there is nothing of that name", manifest.serial))
         }
+        error if error.kind() == vault::Kind::Corrupt => stopped(error, bar.so_far(), args),
         other => other.into(),
     })?;
-    bar.finish();
-    let report = Report {
-        schema: 1,
-        snapshot: manifest.serial.0,
-        entries: restored.entries,
-        bytes: restored.bytes,
-        problems: restored
-            .problems
-            .iter()
-            .map(|problem| Problem { path: problem.path.to_string(), what: problem.what.clone() })
-            .collect(),
-    };
+    bar.into_inner().finish();
+    let report = Report::of(manifest.serial.0, &restored);
+    for damaged in &report.damaged {
+        eprintln!("lifeboat: damaged: {}: {}", damaged.object, damaged.what);
+    }
+    for problem in report.problems.iter().filter(|problem| problem.lost) {
+        eprintln!("lifeboat: lost: {}: {}", problem.path, problem.what);
+    }
     context.print(&report, || text(&report, &args.to))?;
-    let damaged = restored.problems.iter().any(|problem| problem.kind == ProblemKind::Damaged);
     Ok(match report.problems.is_empty() {
-        true if opened.wreck.is_none() => Exit::Done,
-        false if !damaged && opened.wreck.is_none() => Exit::Warnings,
-        _ => Exit::Corrupt,
+        _ if !report.damaged.is_empty() || opened.wreck.is_some() => Exit::Corrupt,
+        true => Exit::Done,
+        false => Exit::Warnings,
     })
+}
+
+impl Report {
+    fn of(snapshot: u64, restored: &Restored) -> Self {
+        let problem = |problem: &vault::Problem| Problem {
+            path: problem.path.to_string(),
+            lost: problem.kind == ProblemKind::Damaged,
+            what: problem.what.clone(),
+        };
+        let damaged = |fault: &Fault| Damaged {
+            object: fault.object.clone(),
+            what: fault.what.clone(),
+            entries: fault.entries.iter().map(ToString::to_string).collect(),
+        };
+        Self {
+            schema: 1,
+            snapshot,
+            entries: restored.entries,
+            bytes: restored.bytes,
+            problems: restored.problems.iter().map(problem).collect(),
+            damaged: restored.damaged.iter().map(damaged).collect(),
+        }
+    }
+}
+
+/// A snapshot that is refused as a whole: which others are left.
+fn or_another(opened: &Opened, refused: Option<Serial>, error: anyhow::Error) -> anyhow::Error {
+    if !matches!(exit_of(&error), Exit::Signature | Exit::Corrupt) {
+        return error;
+    }
+    let others: Vec<String> = opened.others_that_hold(refused).iter().map(ToString::to_string).collect();
+    let others = match others.as_slice() {
+        [] => "no other snapshot in this vault holds either".to_owned(),
+        some => format!("name another, these hold: {}", some.join(", ")),
+    };
+    error.context(format!("the snapshot is refused and nothing was written; {others}"))
+}
+
+/// The restore ended at the first damage: what is there now, and how to get the rest.
+fn stopped(error: vault::Error, (bytes, entries): (u64, u64), args: &Extract) -> anyhow::Error {
+    let advice = if args.keep_going { "" } else { "; --keep-going restores everything that is undamaged" };
+    anyhow::Error::new(error).context(format!(
+        "stopped at the first damage: {entries} entries, {} are in {} as the snapshot has them, the rest is missing or unfinished{advice}",
+        Bytes(bytes),
+        args.to.display()
+    ))
 }
 
 fn selection(paths: &[std::path::PathBuf]) -> anyhow::Result<Selection> {
@@ -103,8 +160,15 @@ fn text(report: &Report, to: &Path) -> String {
         report.snapshot,
         to.display()
     );
-    for problem in &report.problems {
+    for problem in report.problems.iter().filter(|problem| !problem.lost) {
         text += &format!("not as recorded: {}: {}\n", problem.path, problem.what);
+    }
+    let lost = report.problems.iter().filter(|problem| problem.lost).count();
+    if !report.damaged.is_empty() {
+        text += &format!(
+            "{} damaged objects cost {lost} entries, named above; everything else is restored\n",
+            report.damaged.len()
+        );
     }
     text
 }

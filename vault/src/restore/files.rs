@@ -7,9 +7,8 @@ use rustix::fs::{FallocateFlags, OFlags};
 use rustix::io::Errno;
 
 use super::metadata::Inode;
-use super::tree::{Made, Place};
+use super::tree::{Made, Place, discard};
 use super::{Restore, Work};
-use crate::backup::ProblemKind;
 use crate::content::Zeroes;
 use crate::contents::{Digest, SegmentRef};
 use crate::entry::{Block, Entry, EntryKind, Extent};
@@ -64,35 +63,34 @@ impl Visitor<Hand> for Work<'_> {
         }
     }
 
-    fn data(&self, hand: &mut Hand, _: &SegmentRef, task: &Task, data: &mut dyn Read) -> Result<()> {
+    fn data(&self, hand: &mut Hand, segment: &SegmentRef, task: &Task, data: &mut dyn Read) -> Result<()> {
         let made = match task {
             Task::File(entry) => self.file(hand, entry, data),
             Task::Block(file, block) => self.block(hand, file, block, data),
+            Task::Head(_) => Ok(()),
         };
         match made {
             Ok(()) => Ok(()),
             Err(Failure::Made(errno)) => self.tree.settle(task.path(), "writing the file", errno),
-            Err(Failure::Data(what)) if self.restore.keep_going => {
-                self.tree.report(task.path(), ProblemKind::Damaged, what);
+            Err(Failure::Data(what)) => {
+                if let (Task::File(entry), Some(place)) = (task, &hand.place) {
+                    // What is not as recorded does not stay under a name that says it is.
+                    discard(place, entry.path.name());
+                }
+                if !self.restore.keep_going {
+                    return Err(Error::corrupt(task.path().to_string(), what));
+                }
+                self.damage.data(&segment.object(), &what, task);
                 Ok(())
             }
-            Err(Failure::Data(what)) => Err(Error::corrupt(task.path().to_string(), what)),
         }
     }
 
-    fn damaged(&self, _: &SegmentRef, error: Error, tasks: &[Task]) -> Result<()> {
+    fn damaged(&self, object: &str, error: Error, tasks: &[Task]) -> Result<()> {
         if !self.restore.keep_going {
             return Err(error);
         }
-        let mut last: Option<&EntryPath> = None;
-        for task in tasks {
-            // Blocks of one file follow each other.
-            if last != Some(task.path()) {
-                let what = format!("its data is lost: {error}");
-                self.tree.report(task.path(), ProblemKind::Damaged, what);
-            }
-            last = Some(task.path());
-        }
+        self.damage.object(object, &error, tasks);
         Ok(())
     }
 }
@@ -103,28 +101,31 @@ impl Work<'_> {
         if entry.kind == EntryKind::Directory {
             return Ok(());
         }
-        if matches!(entry.kind, EntryKind::CharDevice | EntryKind::BlockDevice) && !self.restore.owner {
-            self.tree.problem(&entry.path, "a device node needs root");
+        if matches!(entry.kind, EntryKind::CharDevice | EntryKind::BlockDevice) && !self.restore.devices {
+            let what = if self.restore.owner { "a device node, left out as asked" } else { "a device node needs root" };
+            self.tree.problem(&entry.path, what);
             return Ok(());
         }
-        let make = |hand: &mut Hand| -> Made<Option<OwnedFd>> {
+        let make = |hand: &mut Hand| -> Made<(OwnedFd, bool)> {
             let place = self.tree.place(&mut hand.place, entry.path.split().0)?;
             if entry.kind != EntryKind::File {
-                return self.tree.make_special(place, entry).map(|()| None);
+                return Ok((self.tree.make_special(place, entry)?, place.fat));
             }
             let file = self.tree.make_file(place, entry.path.name())?;
             if entry.size > 0 {
                 rustix::fs::ftruncate(&file, entry.size)?;
             }
-            Ok(Some(file))
+            Ok((file, place.fat))
         };
-        let file = match make(hand) {
-            Ok(file) => file,
+        let (made, fat) = match make(hand) {
+            Ok(made) => made,
             Err(errno) => return self.tree.settle(&entry.path, "making it", errno),
         };
-        let Some(place) = &hand.place else { return Ok(()) };
-        let inode = file.as_ref().map_or(Inode::Named(place), |file| Inode::Open(file.as_fd()));
-        self.tree.apply(&inode, entry, place.fat)?;
+        let inode = match entry.kind {
+            EntryKind::File => Inode::Open(made.as_fd()),
+            _ => Inode::Handle(made.as_fd()),
+        };
+        self.tree.apply(&inode, entry, fat)?;
         self.done(0);
         self.note_owner(entry);
         Ok(())
@@ -175,8 +176,14 @@ impl Work<'_> {
         (Some(hasher.finish()) == entry.content).then_some(file)
     }
 
-    /// A large file, made anew at its size, or the one that an earlier attempt left, without what is in its holes.
+    /// A large file, and remembers which inode it is: it is opened by its name again for each block.
     pub(super) fn make_large(&self, cache: &mut Option<Place>, entry: &Entry) -> Made<()> {
+        let file = self.new_or_left_large(cache, entry)?;
+        self.tree.remember(&entry.path, &file)
+    }
+
+    /// A large file, made anew at its size, or the one that an earlier attempt left, without what is in its holes.
+    fn new_or_left_large(&self, cache: &mut Option<Place>, entry: &Entry) -> Made<OwnedFd> {
         let place = self.tree.place(cache, entry.path.split().0)?;
         let name = entry.path.name();
         if self.restore.skip_complete {
@@ -187,11 +194,13 @@ impl Work<'_> {
                 && rustix::fs::fstat(&file)?.st_nlink == 1
             {
                 rustix::fs::ftruncate(&file, entry.size)?;
-                return self.punch_holes(&file, entry);
+                self.punch_holes(&file, entry)?;
+                return Ok(file);
             }
         }
         let file = self.tree.make_file(place, name)?;
-        rustix::fs::ftruncate(&file, entry.size)
+        rustix::fs::ftruncate(&file, entry.size)?;
+        Ok(file)
     }
 
     fn punch_holes(&self, file: &OwnedFd, entry: &Entry) -> Made<()> {
@@ -205,7 +214,9 @@ impl Work<'_> {
 
     fn open_large(&self, hand: &mut Hand, file: &Entry) -> Made<OwnedFd> {
         let place = self.tree.place(&mut hand.place, file.path.split().0)?;
-        self.tree.open_file(place, file.path.name(), OFlags::RDWR)
+        let fd = self.tree.open_file(place, file.path.name(), OFlags::RDWR)?;
+        self.tree.recognise(&file.path, &fd)?;
+        Ok(fd)
     }
 
     fn block(

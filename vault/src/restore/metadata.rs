@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Gid, IFlags, Mode, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use super::tree::{Made, Place, Tree};
+use super::tree::{Made, Tree};
 use crate::entry::{Entry, Time};
 use crate::error::Result;
 use crate::path::escape;
@@ -20,31 +20,25 @@ fn timestamps(entry: &Entry) -> Timestamps {
     Timestamps { last_access: spec(entry.atime), last_modification: spec(entry.mtime) }
 }
 
-/// An inode of the tree, opened or by name.
+/// An inode of the tree. Only descriptors: a name may mean another inode by now, if somebody else writes to the tree.
 pub(super) enum Inode<'a> {
     Open(BorrowedFd<'a>),
-    /// Not opened because that would act on it, or cannot be done: links, devices, fifos, sockets.
-    Named(&'a Place),
+    /// An `O_PATH` descriptor, because opening would act on it, or cannot be done: links, devices, fifos, sockets.
+    Handle(BorrowedFd<'a>),
 }
 
 impl Inode<'_> {
-    /// The inode's own name in /proc; no call follows a link there beyond it.
-    fn proc_path(&self, entry: &Entry) -> Vec<u8> {
-        match self {
-            Inode::Open(fd) => format!("/proc/self/fd/{}", fd.as_raw_fd()).into_bytes(),
-            Inode::Named(place) => {
-                [format!("/proc/self/fd/{}/", place.fd.as_raw_fd()).as_bytes(), entry.path.name()].concat()
-            }
-        }
+    /// The inode's own name in /proc, which leads to it and not beyond, a symlink included.
+    fn proc_path(&self) -> Vec<u8> {
+        let (Inode::Open(fd) | Inode::Handle(fd)) = self;
+        format!("/proc/self/fd/{}", fd.as_raw_fd()).into_bytes()
     }
 
     fn chown(&self, entry: &Entry) -> Made<()> {
         let (uid, gid) = (Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)));
         match self {
             Inode::Open(fd) => rustix::fs::fchown(fd, uid, gid),
-            Inode::Named(place) => {
-                rustix::fs::chownat(&place.fd, entry.path.name(), uid, gid, AtFlags::SYMLINK_NOFOLLOW)
-            }
+            Inode::Handle(fd) => rustix::fs::chownat(fd, c"", uid, gid, AtFlags::EMPTY_PATH),
         }
     }
 
@@ -52,8 +46,8 @@ impl Inode<'_> {
         let mode = Mode::from_raw_mode(entry.mode);
         match self {
             Inode::Open(fd) => rustix::fs::fchmod(fd, mode),
-            Inode::Named(_) if entry.kind == crate::EntryKind::Symlink => Ok(()),
-            Inode::Named(place) => rustix::fs::chmodat(&place.fd, entry.path.name(), mode, AtFlags::empty()),
+            Inode::Handle(_) if entry.kind == crate::EntryKind::Symlink => Ok(()),
+            Inode::Handle(_) => rustix::fs::chmod(self.proc_path(), mode),
         }
     }
 
@@ -61,9 +55,7 @@ impl Inode<'_> {
         let times = timestamps(entry);
         match self {
             Inode::Open(fd) => rustix::fs::futimens(fd, &times),
-            Inode::Named(place) => {
-                rustix::fs::utimensat(&place.fd, entry.path.name(), &times, AtFlags::SYMLINK_NOFOLLOW)
-            }
+            Inode::Handle(fd) => rustix::fs::utimensat(fd, c"", &times, AtFlags::EMPTY_PATH),
         }
     }
 
@@ -71,7 +63,7 @@ impl Inode<'_> {
         let mut buffer = vec![0u8; 1024];
         let list = |buffer: &mut [u8]| match self {
             Inode::Open(fd) => rustix::fs::flistxattr(fd, buffer),
-            Inode::Named(_) => rustix::fs::llistxattr(path, buffer),
+            Inode::Handle(_) => rustix::fs::listxattr(path, buffer),
         };
         let listed = match list(&mut buffer) {
             Err(Errno::RANGE) => {
@@ -87,14 +79,14 @@ impl Inode<'_> {
     fn set_xattr(&self, path: &[u8], name: &[u8], value: &[u8]) -> Made<()> {
         match self {
             Inode::Open(fd) => rustix::fs::fsetxattr(fd, name, value, XattrFlags::empty()),
-            Inode::Named(_) => rustix::fs::lsetxattr(path, name, value, XattrFlags::empty()),
+            Inode::Handle(_) => rustix::fs::setxattr(path, name, value, XattrFlags::empty()),
         }
     }
 
     fn remove_xattr(&self, path: &[u8], name: &[u8]) -> Made<()> {
         match self {
             Inode::Open(fd) => rustix::fs::fremovexattr(fd, name),
-            Inode::Named(_) => rustix::fs::lremovexattr(path, name),
+            Inode::Handle(_) => rustix::fs::removexattr(path, name),
         }
     }
 }
@@ -130,7 +122,7 @@ impl Tree {
     }
 
     fn apply_xattrs(&self, inode: &Inode<'_>, entry: &Entry, fat: bool) -> Result<()> {
-        let path = inode.proc_path(entry);
+        let path = inode.proc_path();
         for name in inode.list_xattrs(&path) {
             // Inherited from a folder, or from an earlier attempt. Labels that the kernel gives by itself stay.
             if !entry.xattrs.iter().any(|(wanted, _)| *wanted == name) && !name.starts_with(b"security.") {

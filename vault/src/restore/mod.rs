@@ -1,5 +1,6 @@
 //! Putting a snapshot back. See the crate's root for the order.
 
+mod damage;
 mod files;
 mod metadata;
 mod tree;
@@ -11,12 +12,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::OFlags;
 
+use self::damage::Damage;
 use self::metadata::{FREEZING, Inode};
 use self::tree::{Made, Place, Tree, thaw};
 use crate::backup::Problem;
 use crate::catalogue::SealedCatalogue;
 use crate::contents::Contents;
-use crate::entry::{Entry, EntryKind};
+use crate::entry::{Entry, EntryKind, first_name};
 use crate::error::{Error, Result};
 use crate::identity::Identities;
 use crate::path::EntryPath;
@@ -24,6 +26,7 @@ use crate::progress::Progress;
 use crate::source::open_beneath;
 use crate::sweep::{self, Sweep, Visitor};
 use crate::vault::Vault;
+use crate::verify::Fault;
 
 /// What to restore, and where.
 pub struct Restore<'a> {
@@ -38,6 +41,8 @@ pub struct Restore<'a> {
     /// Restore owners, devices and the xattrs that need root. Without it devices are problems of their own, and the entries that
     /// lack owner or xattrs are counted in one problem of the root.
     pub owner: bool,
+    /// Make device nodes. Whoever can write to a folder of the destination can use what is made in it.
+    pub devices: bool,
     /// Leave files alone that are already as the snapshot has them (their content is hashed): for a restore that was cut.
     pub skip_complete: bool,
     /// Go on past damaged segments and name the entries they cost, instead of failing at the first.
@@ -63,6 +68,7 @@ impl<'a> Restore<'a> {
             dest: dest.into(),
             select: Selection::All,
             owner: rustix::process::geteuid().is_root(),
+            devices: rustix::process::geteuid().is_root(),
             skip_complete: false,
             keep_going: false,
             workers: 0,
@@ -92,6 +98,9 @@ pub struct Restored {
     pub skipped: u64,
     /// What could not be restored as it was.
     pub problems: Vec<Problem>,
+    /// Objects that are not as signed, with the entries that each cost; those are among the problems too, as
+    /// [`crate::ProblemKind::Damaged`]. Empty unless [`Restore::keep_going`].
+    pub damaged: Vec<Fault>,
 }
 
 impl Vault {
@@ -105,13 +114,15 @@ impl Vault {
         if let (Some(error), false) = (sweep.key_errors().next(), restore.keep_going) {
             return Err(sweep::copy_of(error));
         }
+        catalogue.check()?;
         let tree = Tree::open(&restore.dest, restore.owner)?;
         let scope = Scope::new(&restore.select, &catalogue)?;
         let totals = &restore.contents.totals;
         if restore.select == Selection::All {
             restore.progress.expect(totals.bytes, totals.entries);
         }
-        let work = Work { restore, tree, scope, block_size: sweep.block_size, sums: Sums::default() };
+        let (block_size, damage) = (sweep.block_size, Damage::new(sweep.block_size));
+        let work = Work { restore, tree, scope, block_size, damage, sums: Sums::default() };
         work.folders(&catalogue)?;
         sweep.run(&work, restore.workers)?;
         work.hard_links(&catalogue)?;
@@ -161,12 +172,6 @@ impl Scope {
     }
 }
 
-/// The path that a hard link names.
-fn first_name(entry: &Entry) -> Result<EntryPath> {
-    let path = entry.link.clone().and_then(EntryPath::new).filter(|first| *first < entry.path);
-    path.ok_or_else(|| Error::corrupt("catalogue", format!("{} is a hard link to nothing before it", entry.path)))
-}
-
 #[derive(Default)]
 struct Sums {
     entries: AtomicU64,
@@ -179,6 +184,7 @@ struct Sums {
 struct Work<'a> {
     restore: &'a Restore<'a>,
     block_size: u64,
+    damage: Damage,
     tree: Tree,
     scope: Scope,
     sums: Sums,
@@ -216,7 +222,11 @@ impl Work<'_> {
             if *first == entry.path {
                 continue;
             }
+            if self.damage.link(first, &entry.path) {
+                continue;
+            }
             match self.tree.make_link(first, &entry.path) {
+                Ok(_) if self.damage.hit(first) => {}
                 Ok(_) => self.done(0),
                 Err(errno) => self.tree.settle(&entry.path, "making the hard link", errno)?,
             }
@@ -230,6 +240,9 @@ impl Work<'_> {
         let mut late = Vec::new();
         for entry in catalogue.lines()? {
             let Some(entry) = self.select(entry?) else { continue };
+            if entry.kind == EntryKind::File && entry.blocks.is_none() && self.damage.hit(&entry.path) {
+                continue;
+            }
             let frozen = entry.flags & FREEZING != 0;
             if entry.kind == EntryKind::Directory && (frozen || entry.mode & 0o700 != 0o700) {
                 late.push(entry);
@@ -250,6 +263,9 @@ impl Work<'_> {
                 EntryKind::Directory => open_beneath(place.fd.as_fd(), name, OFlags::RDONLY | OFlags::DIRECTORY)?,
                 _ => self.tree.open_file(place, name, OFlags::RDONLY)?,
             };
+            if entry.blocks.is_some() {
+                self.tree.recognise(&entry.path, &fd)?;
+            }
             Ok((fd, place.fat))
         };
         let (fd, fat) = match open() {
@@ -258,7 +274,9 @@ impl Work<'_> {
         };
         if entry.kind == EntryKind::Directory || entry.blocks.is_some() {
             self.tree.apply(&Inode::Open(fd.as_fd()), entry, fat)?;
-            self.done(0);
+            if !self.damage.hit(&entry.path) {
+                self.done(0);
+            }
             self.note_owner(entry);
         }
         if entry.flags & FREEZING != 0 { self.tree.freeze(&fd, entry) } else { Ok(()) }
@@ -286,11 +304,16 @@ impl Work<'_> {
             let what = format!("owners, or attributes that need root, of {foreign} entries were not restored");
             self.tree.problem(&EntryPath::root(), what);
         }
+        let (damaged, lost) = self.damage.report();
+        let mut problems = self.tree.take_problems();
+        problems.extend(lost);
+        problems.sort_by(|a, b| a.path.cmp(&b.path));
         Restored {
             entries: self.sums.entries.into_inner(),
             bytes: self.sums.bytes.into_inner(),
             skipped: self.sums.skipped.into_inner(),
-            problems: self.tree.take_problems(),
+            problems,
+            damaged,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -26,6 +26,8 @@ pub(super) struct Tree {
     problems: Mutex<Vec<Problem>>,
     /// One descriptor per filesystem, to sync at the end.
     filesystems: Mutex<HashMap<(u32, u32), OwnedFd>>,
+    /// Device and inode of files that are opened again by name.
+    known: Mutex<HashMap<EntryPath, (u64, u64)>>,
 }
 
 /// A folder of the tree, opened.
@@ -48,7 +50,8 @@ impl Tree {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let failed = |e: Errno| Error::io("opening", dest.display().to_string(), e);
         let root = rustix::fs::openat(CWD, dest, flags, Mode::empty()).map_err(failed)?;
-        let tree = Tree { root, owner, problems: Mutex::default(), filesystems: Mutex::default() };
+        let tree =
+            Tree { root, owner, problems: Mutex::default(), filesystems: Mutex::default(), known: Mutex::default() };
         tree.note_filesystem(&tree.root).map_err(failed)?;
         Ok(tree)
     }
@@ -108,7 +111,8 @@ impl Tree {
         }
         let fd = match open_beneath(place.fd.as_fd(), name, read) {
             Err(Errno::ACCESS) => {
-                rustix::fs::chmodat(&place.fd, name, open, AtFlags::empty())?;
+                let handle = open_beneath(place.fd.as_fd(), name, OFlags::PATH | OFlags::DIRECTORY)?;
+                rustix::fs::chmod(format!("/proc/self/fd/{}", handle.as_raw_fd()), open)?;
                 open_beneath(place.fd.as_fd(), name, read)?
             }
             // Something else has this name: another snapshot's leavings.
@@ -126,8 +130,8 @@ impl Tree {
         self.note_filesystem(&fd)
     }
 
-    /// Makes what is neither file nor folder nor hard link. Its metadata comes after.
-    pub(super) fn make_special(&self, place: &Place, entry: &entry::Entry) -> Made<()> {
+    /// Makes what is neither file nor folder nor hard link. Its metadata comes after, through the `O_PATH` descriptor.
+    pub(super) fn make_special(&self, place: &Place, entry: &entry::Entry) -> Made<OwnedFd> {
         let name = entry.path.name();
         let make = || match entry.kind {
             EntryKind::Symlink => rustix::fs::symlinkat(entry.link.as_deref().unwrap_or_default(), &place.fd, name),
@@ -143,7 +147,11 @@ impl Tree {
                 rustix::fs::mknodat(&place.fd, name, file_type, Mode::RUSR | Mode::WUSR, device)
             }
         };
-        replacing(place, name, make)
+        replacing(place, name, make)?;
+        let handle = open_beneath(place.fd.as_fd(), name, OFlags::PATH)?;
+        let made = facts_of(&handle, b"", EntryPath::root())?;
+        // Somebody else may have put another inode there, one with a name outside too.
+        if made.entry.kind == entry.kind && made.links == 1 { Ok(handle) } else { Err(Errno::EXIST) }
     }
 
     /// Makes an empty file and opens it for writing.
@@ -157,6 +165,19 @@ impl Tree {
         let fd = open_beneath(place.fd.as_fd(), name, flags | OFlags::NONBLOCK)?;
         let kind = FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode);
         if kind == FileType::RegularFile { Ok(fd) } else { Err(Errno::EXIST) }
+    }
+
+    /// Remembers which inode a file is.
+    pub(super) fn remember(&self, path: &EntryPath, file: &OwnedFd) -> Made<()> {
+        let stat = rustix::fs::fstat(file)?;
+        lock(&self.known).insert(path.clone(), (stat.st_dev, stat.st_ino));
+        Ok(())
+    }
+
+    /// Refuses a file that is not the one remembered under this path: somebody else has put it there.
+    pub(super) fn recognise(&self, path: &EntryPath, file: &OwnedFd) -> Made<()> {
+        let stat = rustix::fs::fstat(file)?;
+        if lock(&self.known).get(path) == Some(&(stat.st_dev, stat.st_ino)) { Ok(()) } else { Err(Errno::EXIST) }
     }
 
     /// Gives an inode another name. `false` when it has it already.
@@ -215,6 +236,11 @@ fn remove(place: &Place, name: &[u8]) -> Made<()> {
         }
         other => other,
     }
+}
+
+/// Removes a file that this restore made and could not finish; one that cannot be removed is named as lost all the same.
+pub(super) fn discard(place: &Place, name: &[u8]) {
+    let _ = rustix::fs::unlinkat(&place.fd, name, AtFlags::empty());
 }
 
 /// Clears the flags that keep an open inode from being changed; whether there were any.
