@@ -225,6 +225,9 @@ pub struct Extract {
     /// Folder to put them in; made when it does not exist
     #[arg(long, value_name = "DIR")]
     pub to: PathBuf,
+    /// Finish an earlier extraction into this folder that was cut: files that are complete are left alone
+    #[arg(long)]
+    pub resume: bool,
 }
 
 #[derive(Debug, Args)]

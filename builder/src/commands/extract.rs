@@ -21,6 +21,8 @@ struct Report {
     snapshot: u64,
     entries: u64,
     bytes: u64,
+    /// Files that an earlier extraction had completed.
+    skipped: u64,
     problems: Vec<Problem>,
 }
 
@@ -33,15 +35,20 @@ struct Problem {
 /// Runs the command.
 ///
 /// # Errors
-/// When the vault cannot be read, a signature or content is refused, the key does not open it, or writing fails.
+/// When the vault cannot be read, a signature or content is refused, the key does not open it, the folder holds something
+/// and is not resumed (30), or writing fails.
 pub fn run(context: &Context, args: &Extract) -> anyhow::Result<Exit> {
     let opened = Opened::open(context, &args.reading)?;
     let identities = identity::read(&args.identity)?;
     let manifest = opened.choose(&args.snapshot)?;
     std::fs::create_dir_all(&args.to).with_context(|| format!("making the folder {}", args.to.display()))?;
+    if !args.resume {
+        refuse_occupied(&args.to)?;
+    }
     let bar = Bar::new("extracting");
     let mut restore = Restore::new(&manifest.contents, &identities, args.to.clone());
     restore.select = selection(&args.paths)?;
+    restore.skip_complete = args.resume;
     restore.progress = &bar;
     let restored = opened.vault.restore(&restore).map_err(|error| match error {
         // Of all that can be missing only a path that was asked for starts with a slash.
@@ -56,6 +63,7 @@ pub fn run(context: &Context, args: &Extract) -> anyhow::Result<Exit> {
         snapshot: manifest.serial.0,
         entries: restored.entries,
         bytes: restored.bytes,
+        skipped: restored.skipped,
         problems: restored
             .problems
             .iter()
@@ -64,6 +72,22 @@ pub fn run(context: &Context, args: &Extract) -> anyhow::Result<Exit> {
     };
     context.print(&report, || text(&report, &args.to))?;
     Ok(if report.problems.is_empty() { Exit::Done } else { Exit::Warnings })
+}
+
+/// What is restored replaces what has its name, so nobody's files may be there by mistake.
+fn refuse_occupied(folder: &Path) -> anyhow::Result<()> {
+    let reading = || format!("reading the folder {}", folder.display());
+    for entry in std::fs::read_dir(folder).with_context(reading)? {
+        // A fresh filesystem has this one.
+        if entry.with_context(reading)?.file_name() != "lost+found" {
+            let message = format!(
+                "{} is not empty, nothing was changed; name an empty folder, or give --resume to finish an extraction that was cut",
+                folder.display()
+            );
+            return Err(refusal(Exit::Guard, message));
+        }
+    }
+    Ok(())
 }
 
 fn selection(paths: &[std::path::PathBuf]) -> anyhow::Result<Selection> {
@@ -85,6 +109,9 @@ fn text(report: &Report, to: &Path) -> String {
         report.snapshot,
         to.display()
     );
+    if report.skipped > 0 {
+        text += &format!("{} files were complete before and left alone\n", report.skipped);
+    }
     for problem in &report.problems {
         text += &format!("not as recorded: {}: {}\n", problem.path, problem.what);
     }
