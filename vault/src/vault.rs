@@ -198,12 +198,15 @@ impl Vault {
         self.store.append(&name, format!("{line}\n").as_bytes())
     }
 
-    /// A host's audit log; empty when there is none.
+    /// A host's audit log, empty when there is none, without a last line that was cut while it was written.
     pub fn audit(&self, host: &str) -> Result<Vec<u8>> {
         check_host(host)?;
         match self.store.read(&format!("audit/{host}.log"), SMALL) {
             Err(Error::NotFound { .. }) => Ok(Vec::new()),
-            other => other,
+            other => other.map(|mut log| {
+                log.truncate(log.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1));
+                log
+            }),
         }
     }
 }

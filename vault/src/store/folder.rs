@@ -135,7 +135,8 @@ impl Store for FolderStore {
         let parent = path.parent().unwrap_or(&self.root);
         let append = || {
             self.make_folder(parent)?;
-            let mut file = OpenOptions::new().append(true).create(true).open(&path)?;
+            let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
+            cut_torn_line(&mut file)?;
             file.write_all(bytes)?;
             file.sync_all()
         };
@@ -208,6 +209,14 @@ impl NewObject for Writing {
         self.path = PathBuf::new();
         Ok(())
     }
+}
+
+/// Takes away the end of a file after its last newline: what an append that was cut left.
+fn cut_torn_line(file: &mut File) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+    if whole < bytes.len() { file.set_len(whole as u64) } else { Ok(()) }
 }
 
 /// Renames unless the target exists.

@@ -28,7 +28,8 @@ pub trait Store: Send + Sync + Debug {
     fn sync(&self) -> Result<()>;
     /// Removes an object.
     fn remove(&self, name: &str) -> Result<()>;
-    /// Appends to an object, creating it, and makes it durable. For the audit log only.
+    /// Appends lines to an object, creating it, and makes them durable. A line that an earlier append left without its end
+    /// is taken away first. For the audit log only.
     fn append(&self, name: &str, bytes: &[u8]) -> Result<()>;
     /// Takes the exclusive lock; held until the value is dropped, or its process ends in any way.
     fn lock(&self) -> Result<Lock>;
