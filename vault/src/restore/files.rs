@@ -277,6 +277,10 @@ fn write_extents(
 ) -> std::result::Result<Digest, Failure> {
     let whole = [Extent { offset: 0, len: entry.size }];
     let extents = entry.extents.as_deref().unwrap_or(&whole);
+    if entry.extents.is_some() {
+        // At its size from the start, or XFS reserves space after what is written, in what are to be holes.
+        rustix::fs::ftruncate(file, entry.size)?;
+    }
     let mut hasher = Zeroes::new();
     for extent in extents {
         hasher.up_to(extent.offset);
@@ -291,10 +295,7 @@ fn write_extents(
             at += want as u64;
         }
     }
-    if entry.extents.is_some() {
-        hasher.up_to(entry.size);
-        rustix::fs::ftruncate(file, entry.size)?;
-    }
+    hasher.up_to(entry.size);
     Ok(hasher.finish())
 }
 
