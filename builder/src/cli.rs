@@ -240,6 +240,9 @@ pub struct Extract {
     /// Make no device nodes: they are named and left out
     #[arg(long)]
     pub no_devices: bool,
+    /// Finish an earlier extraction into this folder that was cut: files that are complete are left alone
+    #[arg(long)]
+    pub resume: bool,
 }
 
 #[derive(Debug, Args)]

@@ -164,6 +164,26 @@ impl Vault {
         self.store.write_new(&name, json)
     }
 
+    /// Refuses a serial that has a manifest, and removes what a cut run left under one that has none: its catalogue, its
+    /// signature. Without a manifest nothing refers to them.
+    pub(crate) fn free_serial(&self, host: &str, serial: u64, catalogue: &str) -> Result<()> {
+        let there = |name: &str| match self.store.size(name) {
+            Ok(_) => Ok(true),
+            Err(Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        };
+        let manifest = manifest_object(host, serial)?;
+        if there(&manifest)? {
+            return Err(Error::invalid(manifest, "exists already; a snapshot needs a new serial"));
+        }
+        for left in [catalogue.to_owned(), format!("{manifest}.sig")] {
+            if there(&left)? {
+                self.store.remove(&left)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Hosts with at least one manifest, sorted.
     pub fn hosts(&self) -> Result<Vec<String>> {
         let mut hosts: Vec<String> = self.manifests("manifests")?.into_iter().map(|(host, _)| host).collect();

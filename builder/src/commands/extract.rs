@@ -22,6 +22,8 @@ struct Report {
     snapshot: u64,
     entries: u64,
     bytes: u64,
+    /// Files that an earlier extraction had completed.
+    skipped: u64,
     problems: Vec<Problem>,
     /// Objects that are not as signed, and what each cost.
     damaged: Vec<Damaged>,
@@ -45,7 +47,8 @@ struct Damaged {
 /// Runs the command.
 ///
 /// # Errors
-/// When the vault cannot be read, a signature or content is refused, the key does not open it, or writing fails.
+/// When the vault cannot be read, a signature or content is refused, the key does not open it, the folder holds something
+/// and is not resumed (30), or writing fails.
 pub fn run(context: &Context, args: &Extract) -> anyhow::Result<Exit> {
     let opened = match args.keep_going {
         true => Opened::open_what_is_left(context, &args.reading)?,
@@ -65,9 +68,13 @@ fn extract(context: &Context, args: &Extract, opened: &Opened) -> anyhow::Result
     let index = opened.vault.check_index(&manifest.contents);
     index.map_err(|error| or_another(opened, Some(manifest.serial), error.into()))?;
     std::fs::create_dir_all(&args.to).with_context(|| format!("making the folder {}", args.to.display()))?;
+    if !args.resume {
+        refuse_occupied(&args.to)?;
+    }
     let bar = Counted::new(Bar::new("extracting"));
     let mut restore = Restore::new(&manifest.contents, &identities, args.to.clone());
     restore.select = selection(&args.paths)?;
+    restore.skip_complete = args.resume;
     restore.keep_going = args.keep_going;
     restore.devices &= !args.no_devices;
     restore.progress = &bar;
@@ -112,6 +119,7 @@ impl Report {
             snapshot,
             entries: restored.entries,
             bytes: restored.bytes,
+            skipped: restored.skipped,
             problems: restored.problems.iter().map(problem).collect(),
             damaged: restored.damaged.iter().map(damaged).collect(),
         }
@@ -141,6 +149,22 @@ fn stopped(error: vault::Error, (bytes, entries): (u64, u64), args: &Extract) ->
     ))
 }
 
+/// What is restored replaces what has its name, so nobody's files may be there by mistake.
+fn refuse_occupied(folder: &Path) -> anyhow::Result<()> {
+    let reading = || format!("reading the folder {}", folder.display());
+    for entry in std::fs::read_dir(folder).with_context(reading)? {
+        // A fresh filesystem has this one.
+        if entry.with_context(reading)?.file_name() != "lost+found" {
+            let message = format!(
+                "{} is not empty, nothing was changed; name an empty folder, or give --resume to finish an extraction that was cut",
+                folder.display()
+            );
+            return Err(refusal(Exit::Guard, message));
+        }
+    }
+    Ok(())
+}
+
 fn selection(paths: &[std::path::PathBuf]) -> anyhow::Result<Selection> {
     if paths.is_empty() {
         return Ok(Selection::All);
@@ -160,6 +184,9 @@ fn text(report: &Report, to: &Path) -> String {
         report.snapshot,
         to.display()
     );
+    if report.skipped > 0 {
+        text += &format!("{} files were complete before and left alone\n", report.skipped);
+    }
     for problem in report.problems.iter().filter(|problem| !problem.lost) {
         text += &format!("not as recorded: {}: {}\n", problem.path, problem.what);
     }

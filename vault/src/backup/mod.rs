@@ -129,10 +129,8 @@ impl Vault {
     /// Backs up a tree. On return every object is durable. The caller holds [`Vault::lock`].
     pub fn backup(&self, backup: &Backup<'_>) -> Result<Finished> {
         let object = catalogue_object(&backup.host, backup.serial)?;
-        if self.store.size(&object).is_ok() {
-            return Err(Error::invalid(object, "exists already; a snapshot needs a new serial"));
-        }
         let root = open_root(&backup.root)?;
+        self.free_serial(&backup.host, backup.serial, &object)?;
         let started = now();
         let cache = backup.cache.as_deref().map(|folder| Cache::new(folder, self.id(), &backup.host)).transpose()?;
         let previous = cache.as_ref().map(|cache| cache.load(self.store.as_ref())).transpose()?.unwrap_or_default();

@@ -157,11 +157,13 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// The file from an earlier attempt, when it has size, time and content already. The time is set last, so a file that was
-    /// being written does not have it.
+    /// The file from an earlier attempt, when it has size, time and content already. The time only spares reading what cannot
+    /// be complete; the content decides. A file with other names is made anew: they may be those of another snapshot.
     fn complete(&self, place: &Place, entry: &Entry, buffer: &mut [u8]) -> Option<OwnedFd> {
         let there = facts_of(&place.fd, entry.path.name(), EntryPath::root()).ok()?;
-        if (there.entry.kind, there.entry.size, there.entry.mtime) != (EntryKind::File, entry.size, entry.mtime) {
+        if (there.entry.kind, there.entry.size, there.entry.mtime) != (EntryKind::File, entry.size, entry.mtime)
+            || there.links != 1
+        {
             return None;
         }
         let file = self.tree.open_file(place, entry.path.name(), OFlags::RDONLY).ok()?;
@@ -233,6 +235,8 @@ impl Work<'_> {
         if self.restore.skip_complete {
             read_at(&fd, &mut hand.buffer, block.offset)?;
             if Digest(blake3::hash(&hand.buffer).into()) == block.content {
+                // Zeroes read the same whether they occupy space or not.
+                lay_out(&fd, block, len)?;
                 self.progress(len);
                 return Ok(());
             }
@@ -263,11 +267,7 @@ impl Work<'_> {
             if self.restore.skip_complete {
                 punch(&fd, *offset, offset + len)?;
             }
-            match rustix::fs::fallocate(&fd, FallocateFlags::empty(), *offset, *len) {
-                // Where space cannot be reserved, a hole reads the same.
-                Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
-                other => other?,
-            }
+            reserve(&fd, *offset, *len)?;
         }
         Ok(())
     }
@@ -288,6 +288,10 @@ fn write_extents(
 ) -> std::result::Result<Digest, Failure> {
     let whole = [Extent { offset: 0, len: entry.size }];
     let extents = entry.extents.as_deref().unwrap_or(&whole);
+    if entry.extents.is_some() {
+        // At its size from the start, or XFS reserves space after what is written, in what are to be holes.
+        rustix::fs::ftruncate(file, entry.size)?;
+    }
     let mut hasher = Zeroes::new();
     for extent in extents {
         hasher.up_to(extent.offset);
@@ -302,10 +306,7 @@ fn write_extents(
             at += want as u64;
         }
     }
-    if entry.extents.is_some() {
-        hasher.up_to(entry.size);
-        rustix::fs::ftruncate(file, entry.size)?;
-    }
+    hasher.up_to(entry.size);
     Ok(hasher.finish())
 }
 
@@ -336,6 +337,25 @@ fn read_at(file: &OwnedFd, mut buffer: &mut [u8], mut at: u64) -> Made<()> {
         }
     }
     Ok(())
+}
+
+/// Gives a block of `len` bytes whose content is right the holes that it should have, and no others.
+fn lay_out(file: &OwnedFd, block: &Block, len: u64) -> Made<()> {
+    let mut at = block.offset;
+    for extent in &block.extents {
+        punch(file, at, extent.offset)?;
+        reserve(file, extent.offset, extent.len)?;
+        at = extent.offset + extent.len;
+    }
+    punch(file, at, block.offset + len)
+}
+
+/// Makes a stretch occupy space, its content as it is. Where space cannot be reserved, a hole reads the same.
+fn reserve(file: &OwnedFd, offset: u64, len: u64) -> Made<()> {
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), offset, len) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+        other => other,
+    }
 }
 
 /// Makes `from..to` a hole; where that cannot be done, zeroes.
