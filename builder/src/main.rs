@@ -6,12 +6,17 @@
 
 mod attest;
 mod capture;
+mod checks;
 mod cli;
 mod commands;
 mod config;
+mod erasure;
 mod exit;
+mod holdings;
 mod identity;
+mod keep;
 mod medium;
+mod naming;
 mod progress;
 mod reading;
 mod recovery;
@@ -19,6 +24,7 @@ mod size;
 mod snapshot;
 mod state;
 mod stick;
+mod writing;
 
 use std::process::ExitCode;
 
@@ -56,6 +62,9 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Show(args) => commands::show::run(&context, args),
         Command::Verify(args) => commands::verify::run(&context, args),
         Command::Extract(args) => commands::extract::run(&context, args),
+        Command::Diff(args) => commands::diff::run(&context, args),
+        Command::Prune(args) => commands::prune::run(&context, args),
+        Command::Erase(args) => commands::erase::run(&context, args),
         Command::Attest(args) => commands::attest::run(&context, args),
         Command::Completions { .. } | Command::Man { .. } => Ok(Exit::Done),
     }

@@ -10,6 +10,7 @@ use crate::cli::Reading;
 use crate::commands::Context;
 use crate::exit::{Exit, refusal};
 use crate::medium;
+use crate::naming::SnapshotName;
 use crate::state::read_signers;
 
 /// A manifest with what our archive engine recorded.
@@ -21,7 +22,8 @@ pub struct Opened {
     pub vault: Vault,
     /// The host whose snapshots are read.
     pub host: HostName,
-    trusted: Vec<PublicKey>,
+    /// Whose signatures count.
+    pub trusted: Vec<PublicKey>,
     place: PathBuf,
 }
 
@@ -35,7 +37,14 @@ impl Opened {
             Some(place) => place.clone(),
             None => default_place(context)?,
         };
-        let vault = medium::open(&place)?;
+        Self::of(context, medium::open(&place)?, place, args)
+    }
+
+    /// The same for a vault that is open already, at `place`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn of(context: &Context, vault: Vault, place: PathBuf, args: &Reading) -> anyhow::Result<Self> {
         let trusted = match &args.signers {
             Some(file) => read_signers(file)?,
             None => context.state.trusted()?,
@@ -48,6 +57,12 @@ impl Opened {
             ));
         }
         let host = choose_host(&vault, args.host.as_deref(), context)?;
+        if vault.is_erase_marked() {
+            eprintln!(
+                "lifeboat: an erase in {} was cut; what was to be erased may still be there: run it again",
+                place.display()
+            );
+        }
         Ok(Self { vault, host, trusted, place })
     }
 
@@ -74,22 +89,13 @@ impl Opened {
         read_manifest(&self.vault, &self.host, serial, &self.trusted)
     }
 
-    /// The manifest that `choice` names: `latest` or a number.
+    /// The manifest that `choice` names, see [`SnapshotName`].
     ///
     /// # Errors
-    /// As [`manifest`](Self::manifest); a number that is not there is exit 10.
+    /// As [`manifest`](Self::manifest); a snapshot that is not there is exit 10.
     pub fn choose(&self, choice: &str) -> anyhow::Result<Verified<Manifest>> {
-        let serials = self.serials()?;
-        let serial = match choice {
-            "latest" => serials.last().copied(),
-            number => {
-                let wanted: u64 = number.parse().map_err(|_| {
-                    refusal(Exit::Usage, format!("the snapshot {number:?}: `latest` or a number is wanted"))
-                })?;
-                serials.into_iter().find(|serial| serial.0 == wanted)
-            }
-        };
-        let serial = serial.ok_or_else(|| {
+        let name: SnapshotName = choice.parse().map_err(|error: String| refusal(Exit::Usage, error))?;
+        let serial = name.among(&self.serials()?).ok_or_else(|| {
             refusal(
                 Exit::NoVault,
                 format!("there is no snapshot {choice} of {} in {}", self.host, self.place.display()),
@@ -123,9 +129,22 @@ pub fn read_manifest(
     trusted: &[PublicKey],
 ) -> anyhow::Result<Verified<Manifest>> {
     let (json, signature) = vault.manifest(host.as_str(), serial.0)?;
-    let manifest: Verified<Manifest> = Unverified { json: &json, signature: &signature }
-        .verify(trusted)
-        .with_context(|| format!("the manifest of snapshot {serial} of {host}"))?;
+    check_manifest(vault, host, serial, &Unverified { json: &json, signature: &signature }, trusted)
+}
+
+/// Checks a manifest's signature and that it belongs where it was read.
+///
+/// # Errors
+/// When it is refused (20) or not what its place says (21).
+pub fn check_manifest(
+    vault: &Vault,
+    host: &HostName,
+    serial: Serial,
+    unverified: &Unverified<'_>,
+    trusted: &[PublicKey],
+) -> anyhow::Result<Verified<Manifest>> {
+    let manifest: Verified<Manifest> =
+        unverified.verify(trusted).with_context(|| format!("the manifest of snapshot {serial} of {host}"))?;
     let fits = manifest.serial == serial && manifest.host_name == *host && manifest.vault.as_str() == vault.id();
     if fits {
         return Ok(manifest);
@@ -144,7 +163,7 @@ fn check_chain(manifests: &[Verified<Manifest>]) -> anyhow::Result<()> {
     for pair in manifests.windows(2) {
         let [earlier, later] = pair else { continue };
         let follows = later.serial.0 == earlier.serial.0 + 1;
-        if follows && later.previous.as_ref() != Some(earlier.digest()) {
+        if follows && !later.previous.as_ref().is_some_and(|digest| earlier.stands_for(digest)) {
             return Err(refusal(
                 Exit::Corrupt,
                 format!(
@@ -165,7 +184,7 @@ pub fn refuse_rollback(
 ) -> anyhow::Result<()> {
     let Some(known) = known else { return Ok(()) };
     let found = newest.map_or(Serial(0), |newest| newest.serial);
-    let same = newest.is_some_and(|newest| newest.serial == known.serial && *newest.digest() == known.digest);
+    let same = newest.is_some_and(|newest| newest.serial == known.serial && newest.stands_for(&known.digest));
     if found > known.serial || same {
         return Ok(());
     }

@@ -165,5 +165,6 @@ fn describe(
         problems,
         boot_files,
         contents: finished.contents,
+        amended: Vec::new(),
     })
 }

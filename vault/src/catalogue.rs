@@ -166,6 +166,11 @@ impl SealedCatalogue {
         Ok(SealedCatalogue { bytes, key, object: reference.object.clone(), opened: reference.opened })
     }
 
+    /// The lines as they are, unread.
+    pub(crate) fn plain(&self) -> Result<impl Read + use<'_>> {
+        open_sealed(&self.bytes[..], &self.key, CATALOGUE, self.opened)
+    }
+
     pub(crate) fn lines(&self) -> Result<Lines<impl BufRead + use<'_>>> {
         let plain = open_sealed(&self.bytes[..], &self.key, CATALOGUE, self.opened)?;
         Lines::new(BufReader::with_capacity(1 << 17, plain), &self.object)

@@ -3,11 +3,14 @@
 pub mod attest;
 pub mod backup;
 pub mod create;
+pub mod diff;
+pub mod erase;
 pub mod extract;
 pub mod init;
 pub mod list;
 pub mod manual;
 pub mod order;
+pub mod prune;
 pub mod show;
 pub mod verify;
 

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::checks;
 use crate::cli::{Level, Verify};
 use crate::commands::Context;
 use crate::exit::Exit;
@@ -36,6 +37,7 @@ pub fn run(context: &Context, args: &Verify) -> anyhow::Result<Exit> {
     let identities = args.identity.as_deref().map(identity::read).transpose()?;
     let manifests = opened.chain(context)?;
     let mut faults = Vec::new();
+    let mut passed = Vec::new();
     for manifest in &manifests {
         let bar = Bar::new("verifying");
         let found = match (args.level, &identities) {
@@ -43,6 +45,7 @@ pub fn run(context: &Context, args: &Verify) -> anyhow::Result<Exit> {
             _ => opened.vault.check_sealed(&manifest.contents, &bar)?,
         };
         bar.finish();
+        passed.push((manifest, found.is_empty()));
         faults.extend(found.into_iter().map(|fault| Fault {
             snapshot: manifest.serial.0,
             object: fault.object,
@@ -50,6 +53,7 @@ pub fn run(context: &Context, args: &Verify) -> anyhow::Result<Exit> {
             entries: fault.entries.iter().map(ToString::to_string).collect(),
         }));
     }
+    checks::remember(&context.state, opened.vault.id(), &opened.host, args.level, &passed);
     let report = Report {
         schema: 1,
         vault: opened.vault.id().to_string(),
