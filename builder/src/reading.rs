@@ -128,7 +128,12 @@ pub fn read_manifest(
     serial: Serial,
     trusted: &[PublicKey],
 ) -> anyhow::Result<Verified<Manifest>> {
-    let (json, signature) = vault.manifest(host.as_str(), serial.0)?;
+    let (json, signature) = vault.manifest(host.as_str(), serial.0).map_err(|error| match error {
+        vault::Error::NotFound { object } if object.ends_with(".sig") => {
+            refusal(Exit::Signature, format!("{object} is missing: the manifest of snapshot {serial} has no signature"))
+        }
+        other => other.into(),
+    })?;
     check_manifest(vault, host, serial, &Unverified { json: &json, signature: &signature }, trusted)
 }
 
