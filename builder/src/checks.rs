@@ -38,7 +38,7 @@ fn file(vault: &str, host: &HostName) -> String {
 }
 
 impl Checks {
-    /// What is known. Where that cannot be read nothing is.
+    /// What is known; nothing where nothing was ever checked.
     ///
     /// # Errors
     /// When the file is there and cannot be read.

@@ -186,7 +186,7 @@ impl Erasure<'_> {
         digest: Option<Digest>,
     ) -> anyhow::Result<()> {
         let host = &held.manifest.host_name;
-        let newest = self.field.scope.iter().filter(|other| other.name.host == held.name.host).next_back();
+        let newest = self.field.scope.iter().rfind(|other| other.name.host == held.name.host);
         if newest.is_none_or(|newest| newest.name != held.name) {
             return Ok(());
         }

@@ -60,6 +60,37 @@ fn a_folder_is_gone_from_every_snapshot_and_the_vault_works_on() {
     site.refused(1, &["nothing of that name"], &with(&["/home/ann/private"]));
 }
 
+/// Another machine, or this one as it was: it knows the newest manifest by the digest that was replaced.
+#[test]
+fn who_knew_the_manifest_before_accepts_the_amended_one_and_no_older_vault() {
+    let site = site();
+    site::copy(&site.path("state"), &site.path("knows-old"));
+    site::copy(&site.path("vault"), &site.path("unamended"));
+    site.ok(&with(&["/home/ann/private"]));
+    site::copy(&site.path("state"), &site.path("knows-new"));
+    site::copy(&site.path("knows-old"), &site.path("state"));
+    site.verify();
+    site::copy(&site.path("knows-new"), &site.path("state"));
+    site::copy(&site.path("unamended"), &site.path("vault"));
+    site.refused(22, &["rolled back"], &["verify", "--vault", "vault"]);
+}
+
+/// What this host would sign must count for whoever reads it.
+#[test]
+fn a_machine_whose_signature_does_not_count_cannot_erase() {
+    let site = site();
+    let other = Site::new();
+    let (vault, identity) = (site.path("vault"), site.path("id.txt"));
+    let public = fs::read_to_string(site.path("state/host_ed25519.pub")).unwrap();
+    fs::write(other.path("signers"), format!("host {public}")).unwrap();
+    let place = [vault.to_str().unwrap(), identity.to_str().unwrap()];
+    other.refused(
+        30,
+        &["signature"],
+        &["erase", "--vault", place[0], "--identity", place[1], "--signers", "signers", "--yes", "/home/ann/private"],
+    );
+}
+
 #[test]
 fn the_log_proves_what_was_erased_and_does_not_say_it() {
     let site = site();

@@ -4,7 +4,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use anyhow::Context as _;
 use layout::Bytes;
-use manifest::Digest;
+use manifest::{Digest, HostKey};
 use serde::Serialize;
 use vault::{EntryPath, ErasePlan};
 
@@ -60,6 +60,7 @@ pub fn run(context: &Context, args: &cli::Erase) -> anyhow::Result<Exit> {
         if args.dry_run { Writable::look(context, &args.writing)? } else { Writable::open(context, &args.writing)? };
     let opened = &writable.opened;
     let lock = if args.dry_run { None } else { Some(opened.vault.lock()?) };
+    refuse_foreign_key(opened, &key)?;
     opened.chain(context)?;
     let field = Field::read(opened, args.writing.host.as_deref())?;
     let erasure = Erasure { field: &field, paths: &paths, identities: &identities };
@@ -93,6 +94,15 @@ fn paths(args: &cli::Erase) -> anyhow::Result<Vec<EntryPath>> {
         })
     };
     args.paths.iter().map(path).collect()
+}
+
+/// The amended manifests are signed by this host: nobody could read them if its signature did not count.
+fn refuse_foreign_key(opened: &Opened, key: &HostKey) -> anyhow::Result<()> {
+    if opened.trusted.contains(&key.public()) {
+        return Ok(());
+    }
+    let message = "this host's key is not among those whose signatures count, and what it signs would be refused; nothing was changed";
+    Err(refusal(Exit::Guard, message))
 }
 
 /// All names of an inode, or none: the content stays as long as one of them does.
