@@ -21,6 +21,9 @@ use vault::{
 
 const MARKER: &[u8] = b"MARKER that must be gone";
 
+/// A manifest of the vault, and what it names.
+type Held = (ManifestName, Contents);
+
 struct Site {
     scratch: Scratch,
     source: PathBuf,
@@ -112,7 +115,7 @@ impl Site {
     }
 }
 
-fn manifests(vault: &Vault) -> Vec<(ManifestName, Contents)> {
+fn manifests(vault: &Vault) -> Vec<Held> {
     let read = |name: ManifestName| {
         let contents = serde_json::from_slice(&vault.manifest_named(&name).unwrap().0).unwrap();
         (name, contents)
@@ -120,22 +123,22 @@ fn manifests(vault: &Vault) -> Vec<(ManifestName, Contents)> {
     vault.manifest_names().unwrap().into_iter().map(read).collect()
 }
 
-fn named((name, contents): &(ManifestName, Contents)) -> Named<'_> {
+fn named((name, contents): &Held) -> Named<'_> {
     Named { name: name.clone(), contents }
 }
 
-fn prune(vault: &Vault, keep: &[(ManifestName, Contents)], remove: &[(ManifestName, Contents)]) -> vault::Result<()> {
+fn prune(vault: &Vault, keep: &[Held], remove: &[Held]) -> vault::Result<()> {
     let (keep, remove): (Vec<_>, Vec<_>) = (keep.iter().map(named).collect(), remove.iter().map(named).collect());
     vault.prune(&vault.plan_prune(&Prune { keep: &keep, remove: &remove, grace: 0, now: 1 })?, &())
 }
 
 /// The newest manifest of each snapshot, and those that it took the place of.
-fn sorted(vault: &Vault) -> (Vec<(ManifestName, Contents)>, Vec<(ManifestName, Contents)>) {
+fn sorted(vault: &Vault) -> (Vec<Held>, Vec<Held>) {
     let all = manifests(vault);
     let serials: Vec<u64> = all.iter().skip(1).map(|(name, _)| name.serial).chain([0]).collect();
     let pairs: Vec<_> = all.into_iter().zip(serials).collect();
     let (old, current): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|((name, _), next)| name.serial == *next);
-    let strip = |list: Vec<((ManifestName, Contents), u64)>| list.into_iter().map(|(held, _)| held).collect();
+    let strip = |list: Vec<(Held, u64)>| list.into_iter().map(|(held, _)| held).collect();
     (strip(current), strip(old))
 }
 
