@@ -78,8 +78,8 @@ impl Row {
             Scope::Host => "host",
             Scope::Tree => "tree",
         };
-        format!(
-            "{:>6}  {:<20}  {scope}  {:>9}  {:>10}  {:>10}  {:>8}  {}\n",
+        let line = format!(
+            "{:>6}  {:<20}  {scope}  {:>9}  {:>10}  {:>10}  {:>8}  {}",
             self.serial,
             finished,
             self.entries,
@@ -87,7 +87,8 @@ impl Row {
             Bytes(self.stored_bytes).to_string(),
             self.problems,
             self.state()
-        )
+        );
+        line.trim_end().to_owned() + "\n"
     }
 
     /// What is known of it, in words.
