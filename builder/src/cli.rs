@@ -52,6 +52,12 @@ pub enum Command {
     /// The log of what was done to a vault
     #[command(subcommand)]
     Audit(Audit),
+    /// Tell what differs between two snapshots
+    Diff(Diff),
+    /// Remove old snapshots by keep rules, and what nothing needs any more
+    Prune(Prune),
+    /// Make named paths unreadable in all snapshots
+    Erase(Erase),
     /// Compare a restored disk image with a snapshot, entry by entry, without mounting it
     Attest(Attest),
     /// Print completions for a shell
@@ -191,11 +197,94 @@ pub struct Reading {
     pub host: Option<String>,
 }
 
+/// A vault to change, and whose signatures count in it.
+#[derive(Debug, Args)]
+pub struct Writing {
+    /// Vault folder
+    #[arg(long, value_name = "DIR", conflicts_with = "stick")]
+    pub vault: Option<PathBuf>,
+    /// Stick: a device or an image file [default: as for backup]
+    #[arg(long, value_name = "TARGET")]
+    pub stick: Option<PathBuf>,
+    /// Allowed signers file (as for ssh-keygen) with the keys whose signatures count [default: this host's own]
+    #[arg(long, value_name = "FILE")]
+    pub signers: Option<PathBuf>,
+    /// Host whose snapshots are meant, where a vault holds several
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Diff {
+    #[command(flatten)]
+    pub reading: Reading,
+    /// Recovery identity
+    #[arg(long, value_name = "FILE")]
+    pub identity: PathBuf,
+    /// The earlier snapshot: `latest`, `latest~1` (the one before) and so on, or its number
+    pub from: String,
+    /// The later snapshot
+    #[arg(default_value = "latest")]
+    pub to: String,
+    /// Only this path and what is below it
+    #[arg(long, value_name = "PATH")]
+    pub path: Option<PathBuf>,
+}
+
+/// Any rule here takes the place of all rules in the configuration.
+#[derive(Debug, Args)]
+pub struct Prune {
+    #[command(flatten)]
+    pub writing: Writing,
+    /// Keep the newest N
+    #[arg(long, value_name = "N")]
+    pub keep_last: Option<u32>,
+    /// Keep the newest of each of N days (UTC) that have any
+    #[arg(long, value_name = "N")]
+    pub keep_daily: Option<u32>,
+    /// The same by ISO week
+    #[arg(long, value_name = "N")]
+    pub keep_weekly: Option<u32>,
+    /// The same by month
+    #[arg(long, value_name = "N")]
+    pub keep_monthly: Option<u32>,
+    /// The same by year
+    #[arg(long, value_name = "N")]
+    pub keep_yearly: Option<u32>,
+    /// Keep all that are no older than this before the newest
+    #[arg(long, value_name = "DURATION", value_parser = crate::size::parse_days)]
+    pub keep_within: Option<i64>,
+    /// How long objects stay after nothing names them any more [default: 1d]
+    #[arg(long, value_name = "DURATION", value_parser = crate::size::parse_days)]
+    pub grace: Option<i64>,
+    /// Print the plan, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Erase {
+    #[command(flatten)]
+    pub writing: Writing,
+    /// Recovery identity
+    #[arg(long, value_name = "FILE")]
+    pub identity: PathBuf,
+    /// Paths inside the snapshots; folders with all that is below
+    #[arg(required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// Print what would be erased, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
 #[derive(Debug, Args)]
 pub struct Show {
     #[command(flatten)]
     pub reading: Reading,
-    /// `latest` or its number
+    /// `latest`, `latest~1` (the one before) and so on, or its number
     #[arg(default_value = "latest")]
     pub snapshot: String,
 }
@@ -227,7 +316,7 @@ pub struct Extract {
     /// Recovery identity
     #[arg(long, value_name = "FILE")]
     pub identity: PathBuf,
-    /// `latest` or its number
+    /// `latest`, `latest~1` (the one before) and so on, or its number
     pub snapshot: String,
     /// Paths inside the snapshot; none: the whole tree
     pub paths: Vec<PathBuf>,
@@ -255,7 +344,7 @@ pub struct Attest {
     /// Recovery identity
     #[arg(long, value_name = "FILE")]
     pub identity: PathBuf,
-    /// `latest` or its number
+    /// `latest`, `latest~1` (the one before) and so on, or its number
     #[arg(long, default_value = "latest")]
     pub snapshot: String,
 }

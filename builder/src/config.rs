@@ -32,6 +32,29 @@ pub struct Config {
     /// Devices and mount points that need not be captured, each with a reason.
     #[serde(default)]
     pub waive: Vec<Waiver>,
+    /// What `prune` keeps.
+    #[serde(default)]
+    pub prune: Prune,
+}
+
+/// Keep rules; a rule that is not named keeps nothing.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Prune {
+    /// The newest so many snapshots.
+    pub keep_last: u32,
+    /// One for each of so many days.
+    pub keep_daily: u32,
+    /// One for each of so many weeks.
+    pub keep_weekly: u32,
+    /// One for each of so many months.
+    pub keep_monthly: u32,
+    /// One for each of so many years.
+    pub keep_yearly: u32,
+    /// All that are no older than this before the newest: `12h`, `30d`, `8w`.
+    pub keep_within: Option<String>,
+    /// How long something stays after nothing needs it any more [default: 1d].
+    pub grace: Option<String>,
 }
 
 /// Something that need not be captured.
@@ -44,8 +67,11 @@ pub struct Waiver {
     pub reason: String,
 }
 
-const KEYS: &[&str] = &["version", "host_name", "vault", "stick", "compress", "stale_after_days", "exclude", "waive"];
+const KEYS: &[&str] =
+    &["version", "host_name", "vault", "stick", "compress", "stale_after_days", "exclude", "waive", "prune"];
 const WAIVER_KEYS: &[&str] = &["what", "reason"];
+const PRUNE_KEYS: &[&str] =
+    &["keep_last", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_within", "grace"];
 
 impl Config {
     /// Reads `named`, or the default file when it exists, or gives the defaults.
@@ -71,10 +97,16 @@ impl Config {
         for waiver in table.get("waive").and_then(toml::Value::as_array).into_iter().flatten() {
             refuse_unknown(waiver.as_table().into_iter().flat_map(toml::Table::keys), WAIVER_KEYS, " in [[waive]]")?;
         }
+        let prune = table.get("prune").and_then(toml::Value::as_table);
+        refuse_unknown(prune.into_iter().flat_map(toml::Table::keys), PRUNE_KEYS, " in [prune]")?;
         let config: Self = toml::from_str(text).map_err(|error| error.to_string())?;
         match config.version {
             1 => {}
             other => return Err(format!("version = {other} is not known to this program, which reads version = 1")),
+        }
+        for (key, span) in [("keep_within", &config.prune.keep_within), ("grace", &config.prune.grace)] {
+            let span = span.as_deref().map(crate::size::parse_days).transpose();
+            span.map_err(|error| format!("{key} in [prune]: {error}"))?;
         }
         match config.compress.as_deref() {
             None | Some("xz" | "zstd") => Ok(config),
@@ -122,6 +154,15 @@ mod tests {
         assert_eq!(error, "the key `exlude` is not known; did you mean `exclude`?");
         let error = Config::parse("version = 1\n[[waive]]\nwhat = \"sdb\"\nreson = \"x\"\n").unwrap_err();
         assert_eq!(error, "the key `reson` in [[waive]] is not known; did you mean `reason`?");
+    }
+
+    #[test]
+    fn keep_rules_are_read_and_their_typos_refused() {
+        let config = Config::parse("version = 1\n[prune]\nkeep_daily = 7\nkeep_within = \"30d\"\n").unwrap();
+        assert_eq!((config.prune.keep_daily, config.prune.keep_within.as_deref()), (7, Some("30d")));
+        let error = Config::parse("version = 1\n[prune]\nkeep_dayly = 7\n").unwrap_err();
+        assert_eq!(error, "the key `keep_dayly` in [prune] is not known; did you mean `keep_daily`?");
+        assert!(Config::parse("version = 1\n[prune]\ngrace = \"soon\"\n").unwrap_err().contains("grace"));
     }
 
     #[test]

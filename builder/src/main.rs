@@ -7,13 +7,18 @@
 mod attest;
 mod audit;
 mod capture;
+mod checks;
 mod cli;
 mod commands;
 mod config;
 mod description;
+mod erasure;
 mod exit;
+mod holdings;
 mod identity;
+mod keep;
 mod medium;
+mod naming;
 mod passphrase;
 mod progress;
 mod reading;
@@ -63,6 +68,9 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Extract(args) => commands::extract::run(&context, args),
         Command::Key(args) => commands::key::run(&context, args),
         Command::Audit(args) => commands::audit::run(&context, args),
+        Command::Diff(args) => commands::diff::run(&context, args),
+        Command::Prune(args) => commands::prune::run(&context, args),
+        Command::Erase(args) => commands::erase::run(&context, args),
         Command::Attest(args) => commands::attest::run(&context, args),
         Command::Completions { .. } | Command::Man { .. } => Ok(Exit::Done),
     }

@@ -9,6 +9,7 @@ use vault::Vault;
 use crate::cli::Reading;
 use crate::commands::Context;
 use crate::exit::{Exit, refusal};
+use crate::naming::SnapshotName;
 use crate::state::read_signers;
 use crate::{description, medium};
 
@@ -62,11 +63,28 @@ impl Opened {
             None => default_place(context)?,
         };
         let (store, name) = medium::store(&place)?;
-        let (vault, mut wreck) = match Vault::open(store.clone()) {
+        let (vault, wreck) = match Vault::open(store.clone()) {
             Err(error) if error.kind() == vault::Kind::Corrupt => (Vault::salvage(store, ""), Some(error.into())),
             other => (other.with_context(|| format!("opening the vault in {}", place.display()))?, None),
         };
-        let vault = vault.named(name);
+        Self::judge(context, vault.named(name), wreck, place, args)
+    }
+
+    /// The same as [`open`](Self::open) for a vault that is open already, at `place`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn of(context: &Context, vault: Vault, place: PathBuf, args: &Reading) -> anyhow::Result<Self> {
+        Self::judge(context, vault, None, place, args)?.whole()
+    }
+
+    fn judge(
+        context: &Context,
+        vault: Vault,
+        mut wreck: Option<anyhow::Error>,
+        place: PathBuf,
+        args: &Reading,
+    ) -> anyhow::Result<Self> {
         let trusted = match &args.signers {
             Some(file) => read_signers(file)?,
             None => context.state.trusted()?,
@@ -82,6 +100,12 @@ impl Opened {
             wreck = description::check_for_reading(context, &vault, &trusted).err();
         }
         let host = choose_host(&vault, args.host.as_deref(), context)?;
+        if vault.is_erase_marked() {
+            eprintln!(
+                "lifeboat: an erase in {} was cut; what was to be erased may still be there: run it again",
+                place.display()
+            );
+        }
         Ok(Self { vault, host, wreck, trusted, place })
     }
 
@@ -136,22 +160,13 @@ impl Opened {
         read_manifest(&self.vault, &self.host, serial, &self.trusted)
     }
 
-    /// The manifest that `choice` names: `latest` or a number.
+    /// The manifest that `choice` names, see [`SnapshotName`].
     ///
     /// # Errors
-    /// As [`manifest`](Self::manifest); a number that is not there is exit 10.
+    /// As [`manifest`](Self::manifest); a snapshot that is not there is exit 10.
     pub fn choose(&self, choice: &str) -> anyhow::Result<Verified<Manifest>> {
-        let serials = self.serials()?;
-        let serial = match choice {
-            "latest" => serials.last().copied(),
-            number => {
-                let wanted: u64 = number.parse().map_err(|_| {
-                    refusal(Exit::Usage, format!("the snapshot {number:?}: `latest` or a number is wanted"))
-                })?;
-                serials.into_iter().find(|serial| serial.0 == wanted)
-            }
-        };
-        let serial = serial.ok_or_else(|| {
+        let name: SnapshotName = choice.parse().map_err(|error: String| refusal(Exit::Usage, error))?;
+        let serial = name.among(&self.serials()?).ok_or_else(|| {
             refusal(
                 Exit::NoVault,
                 format!("there is no snapshot {choice} of {} in {}", self.host, self.place.display()),
@@ -195,6 +210,30 @@ pub fn read_manifest(
     trusted: &[Signer],
 ) -> anyhow::Result<Verified<Manifest>> {
     let manifest = read_signed(vault, host, serial, trusted)?;
+    in_place(vault, host, serial, manifest)
+}
+
+/// Checks the signature of a manifest that was read already, and that it belongs where it was read.
+///
+/// # Errors
+/// When it is refused (20) or not what its place says (21).
+pub fn check_manifest(
+    vault: &Vault,
+    host: &HostName,
+    serial: Serial,
+    unverified: &Unverified<'_>,
+    trusted: &[Signer],
+) -> anyhow::Result<Verified<Manifest>> {
+    let manifest = unverified.verify(trusted).with_context(|| place_of(host, serial))?;
+    in_place(vault, host, serial, manifest)
+}
+
+fn in_place(
+    vault: &Vault,
+    host: &HostName,
+    serial: Serial,
+    manifest: Verified<Manifest>,
+) -> anyhow::Result<Verified<Manifest>> {
     let fits = manifest.serial == serial && manifest.host_name == *host && manifest.vault.as_str() == vault.id();
     if fits {
         return Ok(manifest);
@@ -236,7 +275,7 @@ pub fn check_chain(manifests: &[Verified<Manifest>]) -> anyhow::Result<()> {
     for pair in manifests.windows(2) {
         let [earlier, later] = pair else { continue };
         let follows = later.serial.0 == earlier.serial.0 + 1;
-        if follows && later.previous.as_ref() != Some(earlier.digest()) {
+        if follows && !later.previous.as_ref().is_some_and(|digest| earlier.stands_for(digest)) {
             return Err(refusal(
                 Exit::Corrupt,
                 format!(
@@ -257,7 +296,7 @@ pub fn refuse_rollback(
 ) -> anyhow::Result<()> {
     let Some(known) = known else { return Ok(()) };
     let found = newest.map_or(Serial(0), |newest| newest.serial);
-    let same = newest.is_some_and(|newest| newest.serial == known.serial && *newest.digest() == known.digest);
+    let same = newest.is_some_and(|newest| newest.serial == known.serial && newest.stands_for(&known.digest));
     if found > known.serial || same {
         return Ok(());
     }

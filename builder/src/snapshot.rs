@@ -197,5 +197,6 @@ fn describe(
         problems,
         boot_files,
         contents: finished.contents,
+        amended: Vec::new(),
     })
 }

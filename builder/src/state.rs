@@ -134,7 +134,11 @@ impl State {
         self.write_json("stick.json", stick)
     }
 
-    fn read_json<T: DeserializeOwned>(&self, name: &str) -> anyhow::Result<Option<T>> {
+    /// A file of the state; none when there is none.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub fn read_json<T: DeserializeOwned>(&self, name: &str) -> anyhow::Result<Option<T>> {
         let path = self.folder.join(name);
         let text = match fs::read(&path) {
             Ok(text) => text,
@@ -144,7 +148,11 @@ impl State {
         serde_json::from_slice(&text).map(Some).with_context(|| format!("reading {}", path.display()))
     }
 
-    fn write_json<T: Serialize>(&self, name: &str, value: &T) -> anyhow::Result<()> {
+    /// Writes a file of the state, whole or not at all.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_json<T: Serialize>(&self, name: &str, value: &T) -> anyhow::Result<()> {
         self.write(name, &serde_json::to_vec_pretty(value)?)
     }
 

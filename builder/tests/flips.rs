@@ -11,8 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jiff::Timestamp;
-use manifest::{AuditLog, Consistency, Digest, FORMAT, HostKey, Manifest, Scope, Serial, Source, Unverified, Verified};
-use vault::{Backup, Contents, Error, FolderStore, Identities, InitOptions, Lock, NewObject, Store, Vault};
+use manifest::{
+    AuditLog, Consistency, Digest, FORMAT, HostKey, Manifest, Scope, Serial, Signer, Source, Unverified, Verified,
+    check_description, sign_description,
+};
+use vault::{
+    Backup, Contents, Description, Error, FolderStore, Holder, Identities, InitOptions, Lock, NewObject, Store, Vault,
+};
 
 const HOST: &str = "node";
 const FLIPS: usize = 100_000;
@@ -91,15 +96,19 @@ impl Site {
         let identities = Identities::generate();
         let mut options = InitOptions::new(identities.recipients());
         (options.segment_size, options.block_size) = (16 << 10, 4 << 10);
-        let vault = Vault::init(Arc::new(FolderStore::new(folder.path().join("vault"))), &options).unwrap();
         let key = HostKey::generate(HOST).unwrap();
+        let holders = identities.recipients().into_iter().map(Holder::from).collect();
+        let description = Description::first(&options, holders, "2023-11-14T22:13:20Z".into()).unwrap();
+        let signature = sign_description(&key, &description.to_bytes().unwrap()).unwrap();
+        let store = Arc::new(FolderStore::new(folder.path().join("vault")));
+        let vault = Vault::init_described(store, &description, Some(&signature)).unwrap();
         let mut log = AuditLog::verify("", &[key.public()]).unwrap();
         for (operation, detail) in [("init", "vault"), ("backup", "snapshot 1")] {
             if operation == "backup" {
                 back_up(&vault, &source, &key);
             }
             vault.audit_append(HOST, log.next(operation, detail, 0, &key).unwrap().trim_end()).unwrap();
-            log = AuditLog::verify(&String::from_utf8(vault.audit(HOST).unwrap()).unwrap(), &[key.public()]).unwrap();
+            log = AuditLog::verify(vault.audit(HOST).unwrap(), &[key.public()]).unwrap();
         }
         let objects = objects_of(&folder.path().join("vault"));
         Self { objects: Arc::new(objects), key, identities, audit_head: log.head().clone() }
@@ -116,6 +125,9 @@ impl Site {
         let vault = Vault::open(store).map_err(|e| text(&e))?;
         let (json, signature) = vault.manifest(HOST, 1).map_err(|e| text(&e))?;
         let trusted = [self.key.public()];
+        let signed = vault.description_signature().map_err(|e| text(&e))?.ok_or("no signature")?;
+        let signers: Vec<Signer> = trusted.iter().cloned().map(Signer::from).collect();
+        check_description(&signers, &vault.described().json, &signed, Timestamp::now()).map_err(|e| text(&e))?;
         let manifest: Verified<Manifest<Contents>> =
             Unverified { json: &json, signature: &signature }.verify(&trusted).map_err(|e| text(&e))?;
         if manifest.vault.as_str() != vault.id() {
@@ -157,6 +169,7 @@ fn back_up(vault: &Vault, source: &Path, key: &HostKey) {
         host: None,
         problems: Vec::new(),
         boot_files: Vec::new(),
+        amended: Vec::new(),
         contents,
     };
     let (json, signature) = manifest::seal(&manifest, key).unwrap();

@@ -246,6 +246,27 @@ fn a_backup_adds_a_snapshot_and_leaves_a_current_boot_slot_alone() {
 }
 
 #[test]
+fn a_stick_is_pruned_and_erased_from_as_a_folder_is() {
+    let Some(host) = stick_to_change() else { return };
+    fs::write(host.path("tree/private"), "private").unwrap();
+    added(&host);
+    added(&host);
+    let pruned = host.run(&["prune", "--stick", "stick.img", "--keep-last", "2", "--grace", "0d"]);
+    assert!(pruned.status.success(), "{}", out(&pruned));
+    let identity = "lifeboat-identity.txt";
+    let erased = host.run(&["erase", "--stick", "stick.img", "--identity", identity, "--yes", "/private"]);
+    assert!(erased.status.success(), "{}", out(&erased));
+    let verified = host.run(&["verify", "--vault", "stick.img", "--level", "data", "--identity", identity, "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&verified.stdout).unwrap();
+    assert_eq!(report["snapshots"], serde_json::json!([2, 3]), "{}", out(&verified));
+    let difference = host.run(&["diff", "--vault", "stick.img", "--identity", identity, "2", "3", "--json"]);
+    assert!(!out(&difference).contains("/private"), "{}", out(&difference));
+    let len = fs::metadata(host.path("stick.img")).unwrap().len() - MIB - DATA_START;
+    let checked = judge("e2fsck", &["-fn"], &part(&host, (DATA_START, len), "data.img"));
+    assert!(checked.status.success(), "{}", out(&checked));
+}
+
+#[test]
 fn a_new_rescue_program_goes_into_the_other_slot_which_is_then_the_one_in_use() {
     let Some(host) = stick_to_change() else { return };
     fs::write(host.path("rescue"), b"#!/bin/sh\n# new\n").unwrap();

@@ -28,7 +28,7 @@ pub use key::{HostKey, KeyError, PublicKey};
 pub use order::{Attempt, DiskChoice, Machine, OrderFault, RestoreOrder, SnapshotChoice, Then};
 pub use signature::SignatureError;
 pub use slot::{BootFile, BootSlot, SlotName};
-pub use snapshot::{Consistency, Manifest, Problem, Scope, Source};
+pub use snapshot::{Amendment, Consistency, Manifest, Problem, Scope, Source};
 pub use trust::{Signer, TrustError, TrustRoot};
 
 /// Version of every format in this crate.

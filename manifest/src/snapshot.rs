@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::document::Document;
+use crate::document::{Document, Verified};
 use crate::host::Host;
 use crate::ids::{Digest, HostName, Serial, VaultId};
 use crate::slot::BootFile;
@@ -43,6 +43,29 @@ pub struct Manifest<C> {
     pub boot_files: Vec<BootFile>,
     /// What the archive engine recorded.
     pub contents: C,
+    /// What was erased from the snapshot after it was taken, oldest first; left out when nothing was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub amended: Vec<Amendment>,
+}
+
+/// One erasure from a snapshot. It does not say what was erased.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Amendment {
+    /// When.
+    pub time: Timestamp,
+    /// SHA-256 of the manifest that this one takes the place of.
+    pub replaces: Digest,
+    /// How many entries were erased.
+    pub erased: u64,
+}
+
+impl<C> Verified<Manifest<C>> {
+    /// Whether this is the manifest with `digest`, or took the place of it.
+    #[must_use]
+    pub fn stands_for(&self, digest: &Digest) -> bool {
+        self.digest() == digest || self.amended.iter().any(|amendment| amendment.replaces == *digest)
+    }
 }
 
 impl<C: Serialize + DeserializeOwned> Document for Manifest<C> {

@@ -68,9 +68,13 @@ if [ -z "$host" ]; then
 '*) fail 2 "the vault holds several hosts, name one with --host: $(echo "$host" | tr '\n' ' ')" ;;
     esac
 fi
-[ -n "$serial" ] || serial=$(ls "$vault/manifests/$host" | sed -n 's/\.json$//p' | sort -n | tail -n 1)
-manifest="$vault/manifests/$host/$serial.json"
-[ -f "$manifest" ] || fail 10 "there is no snapshot $serial of $host"
+case $serial in *[!0-9]*) fail 2 "--serial $serial: a number is wanted" ;; esac
+# A snapshot from which something was erased has a revision in its name; the highest counts.
+name=$(ls "$vault/manifests/$host" | sed -n "s/^\(${serial:-[0-9][0-9]*}\(\.[0-9][0-9]*\)\{0,1\}\)\.json\$/\1/p" |
+    sort -t . -k 1,1n -k 2,2n | tail -n 1)
+[ -n "$name" ] || fail 10 "there is no snapshot $serial of $host"
+serial=${name%%.*}
+manifest="$vault/manifests/$host/$name.json"
 # What is verified is what is used: the medium is read once.
 cp "$manifest" "$work/manifest"
 cp "$manifest.sig" "$work/manifest.sig" 2>/dev/null || [ -n "$unsigned" ] || fail 20 "$manifest has no signature"
@@ -102,7 +106,7 @@ tr -d '\n' <"$work/manifest" | tr '{}' '\n\n' | awk -v work="$work" '
         print name "  segments/" substr(name, 1, 2) "/" name >(work "/sums")
         print field("run"), field("number"), name >(work "/segments")
     }
-    field("object") ~ /^catalogues\/[A-Za-z0-9._-]+\/[0-9]+$/ && hex(field("sha256"), 64) && hex(field("run"), 32) {
+    field("object") ~ /^catalogues\/[A-Za-z0-9._-]+\/[0-9]+(\.[0-9]+)?$/ && hex(field("sha256"), 64) && hex(field("run"), 32) {
         print field("sha256") "  " field("object") >(work "/sums")
         print field("run"), field("object") >(work "/catalogue-ref")
     }'

@@ -227,6 +227,11 @@ impl SealedCatalogue {
         self.lines()?.try_for_each(|entry| entry.map(drop))
     }
 
+    /// The lines as they are, unread.
+    pub(crate) fn plain(&self) -> Result<impl Read + use<'_>> {
+        open_sealed(&self.bytes[..], &self.key, CATALOGUE, self.opened)
+    }
+
     pub(crate) fn lines(&self) -> Result<Lines<impl BufRead + use<'_>>> {
         let plain = open_sealed(&self.bytes[..], &self.key, CATALOGUE, self.opened)?;
         Lines::of_snapshot(BufReader::with_capacity(1 << 17, plain), &self.object)

@@ -15,7 +15,7 @@ pub(crate) const BLOCK: u64 = 512;
 /// Largest number that seven octal digits hold.
 const OCTAL_7: u64 = 0o7777777;
 /// Folder name that members with blocks of large files have in the stream; no entry's data comes from such a name.
-const BLOCK_FOLDER: &str = "lifeboat-blocks";
+pub(crate) const BLOCK_FOLDER: &str = "lifeboat-blocks";
 
 /// Bytes of padding after `len` bytes.
 pub(crate) fn padding(len: u64) -> u64 {

@@ -17,7 +17,7 @@ const IDENTITIES: &str = "identities";
 /// A sealed identity file is small.
 const IDENTITY_LIMIT: u64 = 64 << 10;
 /// Small objects (vault.json, manifests, keys, audit logs) are refused above this size.
-const SMALL: u64 = 256 << 20;
+pub(crate) const SMALL: u64 = 256 << 20;
 
 /// What [`Vault::init`] needs.
 #[derive(Debug, Clone)]
@@ -186,7 +186,7 @@ impl Vault {
 
     /// Hosts with at least one manifest, sorted.
     pub fn hosts(&self) -> Result<Vec<String>> {
-        let mut hosts: Vec<String> = self.manifests("manifests")?.into_iter().map(|(host, _)| host).collect();
+        let mut hosts: Vec<String> = self.manifest_names()?.into_iter().map(|name| name.host).collect();
         hosts.dedup();
         Ok(hosts)
     }
@@ -194,26 +194,20 @@ impl Vault {
     /// Serials of a host's manifests, ascending.
     pub fn serials(&self, host: &str) -> Result<Vec<u64>> {
         check_host(host)?;
-        let mut serials: Vec<u64> =
-            self.manifests(&format!("manifests/{host}"))?.into_iter().map(|(_, serial)| serial).collect();
-        serials.sort_unstable();
+        let names = crate::manifests::list(self.store.as_ref(), &format!("manifests/{host}"))?;
+        let mut serials: Vec<u64> = names.into_iter().map(|name| name.serial).collect();
+        serials.dedup();
         Ok(serials)
     }
 
-    fn manifests(&self, prefix: &str) -> Result<Vec<(String, u64)>> {
-        let split = |name: String| {
-            let (host, file) = name.strip_prefix("manifests/")?.split_once('/')?;
-            Some((host.to_owned(), file.strip_suffix(".json")?.parse().ok()?))
-        };
-        Ok(self.store.list(prefix)?.into_iter().filter_map(split).collect())
-    }
-
-    /// A manifest and its signature, as stored. Nothing in them is verified here.
+    /// The manifest of a snapshot and its signature, as stored; the amended one where it has taken the place of the first.
+    /// Nothing in them is verified here.
     pub fn manifest(&self, host: &str, serial: u64) -> Result<(Vec<u8>, Vec<u8>)> {
         let name = manifest_object(host, serial)?;
-        let json = self.store.read(&name, SMALL)?;
-        let signature = self.store.read(&format!("{name}.sig"), SMALL).map_err(Error::listed)?;
-        Ok((json, signature))
+        match self.store.read(&name, SMALL) {
+            Err(Error::NotFound { .. }) => self.amended_manifest(host, serial),
+            json => Ok((json?, self.store.read(&format!("{name}.sig"), SMALL).map_err(Error::listed)?)),
+        }
     }
 
     /// Appends one line to a host's audit log.

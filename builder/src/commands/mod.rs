@@ -4,12 +4,15 @@ pub mod attest;
 pub mod audit;
 pub mod backup;
 pub mod create;
+pub mod diff;
+pub mod erase;
 pub mod extract;
 pub mod init;
 pub mod key;
 pub mod list;
 pub mod manual;
 pub mod order;
+pub mod prune;
 pub mod show;
 pub mod verify;
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use vault::Identities;
 
+use crate::checks;
 use crate::cli::{Level, Verify};
 use crate::commands::Context;
 use crate::exit::Exit;
@@ -59,6 +60,7 @@ fn verify(context: &Context, args: &Verify, opened: &Opened) -> anyhow::Result<E
     let Survey { manifests, refused, strays, log } = Survey::of(opened, context)?;
     let mut exit = refused.iter().map(|refused| refused.exit).min_by_key(|exit| rank(*exit)).unwrap_or(Exit::Done);
     let mut faults: Vec<Fault> = refused.into_iter().map(Fault::from).collect();
+    let mut passed = Vec::new();
     for manifest in &manifests {
         let bar = Bar::new("verifying");
         let found = match (args.level, &identities) {
@@ -69,6 +71,7 @@ fn verify(context: &Context, args: &Verify, opened: &Opened) -> anyhow::Result<E
         if exit == Exit::Done && !found.is_empty() {
             exit = Exit::Corrupt;
         }
+        passed.push((manifest, found.is_empty()));
         faults.extend(found.into_iter().map(|fault| Fault {
             snapshot: manifest.serial.0,
             object: fault.object,
@@ -76,6 +79,7 @@ fn verify(context: &Context, args: &Verify, opened: &Opened) -> anyhow::Result<E
             entries: fault.entries.iter().map(ToString::to_string).collect(),
         }));
     }
+    checks::remember(&context.state, opened.vault.id(), &opened.host, args.level, &passed);
     let report = Report {
         schema: 1,
         vault: opened.vault.id().to_string(),

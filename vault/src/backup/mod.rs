@@ -1,5 +1,6 @@
 //! Taking a snapshot. See the crate's root for the flow.
 
+mod amend;
 mod collect;
 mod large;
 mod listing;
@@ -52,6 +53,8 @@ pub struct Backup<'a> {
     pub workers: usize,
     /// Compression level of zstd.
     pub level: i32,
+    /// How many bytes of segments that are less than half in use are stored afresh, so that the segments fall out of use.
+    pub rewrite: u64,
     /// Told of bytes and entries as they are read.
     pub progress: &'a dyn Progress,
 }
@@ -74,6 +77,7 @@ impl Backup<'_> {
             cache: None,
             workers: 0,
             level: 3,
+            rewrite: REWRITE,
             progress: &(),
         }
     }
@@ -122,6 +126,9 @@ pub enum ProblemKind {
     Damaged,
 }
 
+/// Bytes of thin segments that one run stores afresh, unless told otherwise: enough to keep pace, too little to be felt.
+const REWRITE: u64 = 256 << 20;
+
 /// Batches under way at once: bounds what waits for its turn in the catalogue.
 const WINDOW: usize = 64;
 
@@ -133,7 +140,11 @@ impl Vault {
         self.free_serial(&backup.host, backup.serial, &object)?;
         let started = now();
         let cache = backup.cache.as_deref().map(|folder| Cache::new(folder, self.id(), &backup.host)).transpose()?;
-        let previous = cache.as_ref().map(|cache| cache.load(self.store.as_ref())).transpose()?.unwrap_or_default();
+        let previous = cache
+            .as_ref()
+            .map(|cache| cache.load(self.store.as_ref(), backup.rewrite))
+            .transpose()?
+            .unwrap_or_default();
 
         let id = RunId::random()?;
         let key = RunKey::generate()?;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::Lines;
-use crate::contents::{RunId, RunRef, SegmentRef};
+use crate::contents::{Digest, RunId, RunRef, SegmentRef};
 use crate::entry::{Entry, Member, Time};
 use crate::error::{Error, Result};
 use crate::path::EntryPath;
@@ -112,10 +112,20 @@ impl Cache {
         Ok(())
     }
 
+    /// The state of the last complete run.
+    pub(super) fn complete(&self) -> Option<State> {
+        let state: Option<State> = fs::read(&self.state).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        state.filter(|state| state.version == 1 && state.vault == self.vault)
+    }
+
+    /// Forgets everything: the next run is a full one.
+    pub(super) fn remove(self) -> Result<()> {
+        fs::remove_dir_all(&self.folder).map_err(|e| Error::io("removing", self.folder.display().to_string(), e))
+    }
+
     /// States of earlier runs, the oldest first. A damaged one is left out.
     fn states(&self) -> Vec<State> {
-        let complete: Option<State> = fs::read(&self.state).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        let complete = complete.filter(|state| state.version == 1 && state.vault == self.vault);
+        let complete = self.complete();
         let mut states: Vec<State> = fs::read_dir(&self.folder)
             .into_iter()
             .flatten()
@@ -129,8 +139,9 @@ impl Cache {
         complete.into_iter().chain(states).collect()
     }
 
-    /// Everything that may be pointed to from earlier runs, as far as `store` still has it.
-    pub(super) fn load(&self, store: &dyn Store) -> Result<Previous> {
+    /// Everything that may be pointed to from earlier runs, as far as `store` still has it. Of what lies in thin segments, `rewrite` bytes
+    /// may not be pointed to: they are read from the live tree and stored afresh, like whatever else is not in the vault.
+    pub(super) fn load(&self, store: &dyn Store, rewrite: u64) -> Result<Previous> {
         let present: HashSet<String> = store.list("segments")?.into_iter().collect();
         let keys: HashSet<String> = store.list("keys")?.into_iter().collect();
         let mut previous = Previous::default();
@@ -143,11 +154,11 @@ impl Cache {
             if state.runs.len() > previous.runs.len() {
                 previous.runs.clone_from(&state.runs);
             }
+            let thin = thin(&state.segments, rewrite);
             for stored in state.segments {
                 let run = previous.runs.iter().position(|run| run.id == stored.segment.run);
                 let kept = present.contains(&stored.segment.object()) && keys.contains(&stored.segment.run.key_name());
-                // Less than half in use: its entries are stored afresh, and the segment falls out of use.
-                let thin = stored.used.saturating_mul(2) < stored.segment.opened;
+                let thin = thin.contains(&stored.segment.sha256);
                 if let (Some(run), true, false) = (run, kept, thin) {
                     previous.segments.insert((run as u32, stored.segment.number), stored.segment);
                 }
@@ -163,6 +174,19 @@ impl Cache {
         let decoder: Box<dyn Read + Send> = Box::new(zstd::stream::read::Decoder::new(file).ok()?);
         Lines::new(BufReader::with_capacity(1 << 17, decoder), "cache").ok()
     }
+}
+
+/// Segments less than half of which is in use, the emptiest first, as long as what is in use of all of them stays within `budget` bytes.
+fn thin(segments: &[Stored], budget: u64) -> HashSet<Digest> {
+    let share = |stored: &Stored| (u128::from(stored.used) << 32) / u128::from(stored.segment.opened.max(1));
+    let mut thin: Vec<&Stored> =
+        segments.iter().filter(|stored| stored.used.saturating_mul(2) < stored.segment.opened).collect();
+    thin.sort_by_key(|stored| (share(stored), stored.segment.sha256));
+    let within = thin.iter().scan(0u64, |sum, stored| {
+        *sum = sum.saturating_add(stored.used);
+        (*sum <= budget).then_some(stored.segment.sha256)
+    });
+    within.collect()
 }
 
 fn write_line(out: &mut impl Write, value: &impl Serialize) -> std::io::Result<()> {

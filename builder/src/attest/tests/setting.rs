@@ -148,6 +148,7 @@ impl Setting {
             problems: Vec::new(),
             boot_files: Vec::new(),
             contents: finished.contents,
+            amended: Vec::new(),
         };
         Self { folder, manifest, vault, identities }
     }
