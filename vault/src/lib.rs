@@ -22,6 +22,7 @@ mod member;
 mod path;
 mod progress;
 mod restore;
+mod scan;
 mod seal;
 mod source;
 mod store;

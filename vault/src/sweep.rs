@@ -1,29 +1,34 @@
 //! Going through the data of a snapshot segment by segment on all cores, for restore and for verification.
 //!
-//! The catalogue is in walk order and a segment holds entries from all over it. So entries are first sorted into buckets, one
-//! per segment; a catalogue too long for that at once is gone through several times, some segments each time. A segment is
-//! read whole, compared with its digest, and only then opened, as a stream, up to the last byte that is wanted.
+//! The catalogue is in walk order and a segment holds entries from all over it; [`feed`] makes one job of what is wanted of a
+//! segment. A segment is read whole, compared with its digest, and only then opened, as a stream, up to the last byte that is
+//! wanted.
+
+mod feed;
 
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::bounded;
+
+pub(crate) use self::feed::Survey;
+use self::feed::{Feed, Stop};
 
 use crate::backup::worker_count;
 use crate::catalogue::SealedCatalogue;
 use crate::contents::{Contents, RunId, SegmentRef};
-use crate::entry::{Block, Entry, EntryKind, Extent, Member};
+use crate::entry::{Block, Entry, Extent, Member};
 use crate::error::{Error, Result};
 use crate::identity::Identities;
 use crate::path::EntryPath;
 use crate::seal::{RunKey, open_sealed, read_checked};
 use crate::vault::Vault;
 
-/// Entries in buckets at once. Two rounds may be in memory, one filling while the other is worked off.
-const ROUND: u64 = 60_000;
-/// Entries without data per job.
-const PLAIN: usize = 256;
+/// Jobs that wait for a worker: they hold entries, and memory is bounded.
+const WAITING: usize = 2;
+/// Opened bytes are taken from the decoder in pieces of this size; small files are cut from these.
+const PIECE: usize = 128 << 10;
 
 /// Data of one entry to be taken from a segment.
 #[derive(Debug)]
@@ -134,9 +139,9 @@ impl<'a> Sweep<'a> {
         })
     }
 
-    /// Runs `visitor` over all entries.
-    pub(crate) fn run<W: Default>(&self, visitor: &impl Visitor<W>, workers: usize) -> Result<()> {
-        let (jobs, inbox) = bounded(4);
+    /// Runs `visitor` over all entries. `survey` is of what it selects.
+    pub(crate) fn run<W: Default>(&self, visitor: &impl Visitor<W>, survey: &Survey, workers: usize) -> Result<()> {
+        let (jobs, inbox) = bounded(WAITING);
         let (failures, failed) = bounded(1);
         std::thread::scope(|scope| {
             for _ in 0..worker_count(workers) {
@@ -153,61 +158,13 @@ impl<'a> Sweep<'a> {
                 });
             }
             drop((inbox, failures));
-            let fed = self.feed(visitor, &jobs);
-            drop(jobs);
+            let fed = Feed::new(self, survey, jobs).run(visitor);
             // Waits for all workers: the channel closes when the last is gone.
-            match failed.recv() {
-                Ok(error) => Err(error),
-                Err(_) => fed.map(drop),
+            match (failed.recv(), fed) {
+                (Ok(error), _) | (_, Err(Stop::Failed(error))) => Err(error),
+                _ => Ok(()),
             }
         })
-    }
-
-    /// Goes through the catalogue as often as needed. `None`: the workers gave up.
-    fn feed<W>(&self, visitor: &impl Visitor<W>, jobs: &Sender<Job>) -> Result<Option<()>> {
-        let mut first = true;
-        let mut from = 0;
-        while first || from < self.contents.segments.len() {
-            let mut buckets: HashMap<usize, Vec<Task>> = HashMap::new();
-            let (mut to, mut held) = (self.contents.segments.len(), 0);
-            let mut plain = Vec::new();
-            for entry in self.catalogue.lines()? {
-                let Some(entry) = visitor.select(entry?) else { continue };
-                let mut bucket = |task: Task, member: &Member| -> Result<()> {
-                    let place = self.place(task.path(), member)?;
-                    if (from..to).contains(&place) {
-                        buckets.entry(place).or_default().push(task);
-                        held += 1;
-                    }
-                    // Too many for one round: the segments at the far end wait for the next.
-                    while held > ROUND && to - from > 1 {
-                        to -= 1;
-                        held -= buckets.remove(&to).map_or(0, |tasks| tasks.len() as u64);
-                    }
-                    Ok(())
-                };
-                split(entry, &mut bucket, |what| {
-                    if first {
-                        plain.push(what)
-                    }
-                })?;
-                if plain.len() >= PLAIN && jobs.send(Job::Plain(std::mem::take(&mut plain))).is_err() {
-                    return Ok(None);
-                }
-            }
-            if jobs.send(Job::Plain(plain)).is_err() {
-                return Ok(None);
-            }
-            let mut round: Vec<_> = buckets.into_iter().collect();
-            round.sort_by_key(|(place, _)| *place);
-            for (place, tasks) in round {
-                if jobs.send(Job::Segment(tasks, place)).is_err() {
-                    return Ok(None);
-                }
-            }
-            (first, from) = (false, to);
-        }
-        Ok(Some(()))
     }
 
     fn job<W>(&self, job: Job, visitor: &impl Visitor<W>, worker: &mut W) -> Result<()> {
@@ -239,13 +196,14 @@ impl<'a> Sweep<'a> {
             Ok(sealed) => sealed,
             Err(error) => return visitor.damaged(segment, error, tasks),
         };
-        let mut plain = open_sealed(&sealed[..], key, segment.number, segment.opened)?;
+        let plain = open_sealed(&sealed[..], key, segment.number, segment.opened)?;
+        let mut plain = BufReader::with_capacity(PIECE, plain);
         let mut at = 0;
         for (done, task) in tasks.iter().enumerate() {
             let (start, len) = task.range();
             let skip = start.checked_sub(at);
             let skipped = match skip {
-                Some(skip) => io::copy(&mut (&mut plain).take(skip), &mut io::sink()).is_ok_and(|n| n == skip),
+                Some(skip) => pass_over(&mut plain, skip).is_ok(),
                 None => false,
             };
             if !skipped {
@@ -261,31 +219,18 @@ impl<'a> Sweep<'a> {
     }
 }
 
-/// Sorts an entry's data into tasks and what needs no segment.
-fn split(
-    mut entry: Entry,
-    bucket: &mut impl FnMut(Task, &Member) -> Result<()>,
-    mut plain: impl FnMut(Plain),
-) -> Result<()> {
-    if let Some(blocks) = entry.blocks.take() {
-        entry.blocks = Some(Vec::new());
-        let file = Arc::new(entry);
-        for block in blocks {
-            match block.member {
-                Some(member) => bucket(Task::Block(file.clone(), block), &member)?,
-                None => plain(Plain::Zeroes(file.clone(), block)),
-            }
+/// Reads `count` bytes and leaves them.
+fn pass_over(input: &mut impl BufRead, mut count: u64) -> io::Result<()> {
+    while count > 0 {
+        let there = input.fill_buf()?.len();
+        if there == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        return Ok(());
+        let n = usize::try_from(count).map_or(there, |count| count.min(there));
+        input.consume(n);
+        count -= n as u64;
     }
-    let empty = entry.extents.as_deref().map_or(entry.size == 0, <[Extent]>::is_empty);
-    match entry.member {
-        Some(member) if entry.kind == EntryKind::File && !empty => bucket(Task::File(Box::new(entry)), &member),
-        _ => {
-            plain(Plain::Entry(Box::new(entry)));
-            Ok(())
-        }
-    }
+    Ok(())
 }
 
 /// Errors hold system errors, which cannot be cloned; what matters for a report can.

@@ -79,12 +79,12 @@ impl Vault {
                 return Err(copy_of(error));
             }
         }
-        sweep.run::<Vec<u8>>(&check, 0)?;
-        let mut entries = 0;
+        let (mut survey, mut entries) = (sweep.survey(), 0);
         for entry in catalogue.lines()? {
-            entry?;
+            sweep.count(&mut survey, &entry?);
             entries += 1;
         }
+        sweep.run::<Vec<u8>>(&check, &survey, 0)?;
         if entries != contents.totals.entries {
             let what = format!("{entries} entries instead of the signed {}", contents.totals.entries);
             let object = contents.catalogue.object.clone();

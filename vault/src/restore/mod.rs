@@ -22,7 +22,7 @@ use crate::identity::Identities;
 use crate::path::EntryPath;
 use crate::progress::Progress;
 use crate::source::open_beneath;
-use crate::sweep::{self, Sweep, Visitor};
+use crate::sweep::{self, Survey, Sweep, Visitor};
 use crate::vault::Vault;
 
 /// What to restore, and where.
@@ -112,9 +112,11 @@ impl Vault {
             restore.progress.expect(totals.bytes, totals.entries);
         }
         let work = Work { restore, tree, scope, vault: self, sums: Sums::default() };
-        work.folders(&catalogue)?;
-        sweep.run(&work, restore.workers)?;
-        work.hard_links(&catalogue)?;
+        let (survey, links) = work.prepare(&sweep)?;
+        sweep.run(&work, &survey, restore.workers)?;
+        if links {
+            work.hard_links(&catalogue)?;
+        }
         work.finish_folders_and_large(&catalogue)?;
         work.tree.sync()?;
         Ok(work.report())
@@ -185,24 +187,28 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Makes all folders, open to this process alone, and large files at their size.
-    fn folders(&self, catalogue: &SealedCatalogue) -> Result<()> {
+    /// Makes all folders, open to this process alone, and large files at their size. Returns what the sweep will meet, and
+    /// whether there are hard links to be made.
+    fn prepare(&self, sweep: &Sweep<'_>) -> Result<(Survey, bool)> {
+        let (mut survey, mut links) = (sweep.survey(), false);
         let mut place = None;
-        for entry in catalogue.lines()? {
+        for entry in sweep.catalogue.lines()? {
             let entry = entry?;
-            if entry.kind == EntryKind::Directory && self.scope.wants_folder(&entry.path) && !entry.path.is_root() {
+            links |= entry.kind == EntryKind::HardLink;
+            let Some(entry) = self.select(entry) else { continue };
+            sweep.count(&mut survey, &entry);
+            if entry.kind == EntryKind::Directory && !entry.path.is_root() {
                 if let Err(errno) = self.tree.make_folder(&mut place, &entry.path) {
                     self.tree.settle(&entry.path, "making the folder", errno)?;
                 }
             } else if entry.blocks.is_some()
-                && let Some(entry) = self.select(entry)
                 && let Err(errno) = self.make_large(&mut place, &entry)
             {
                 self.tree.settle(&entry.path, "making the file", errno)?;
             }
         }
         thaw(&self.tree.root);
-        Ok(())
+        Ok((survey, links))
     }
 
     fn hard_links(&self, catalogue: &SealedCatalogue) -> Result<()> {

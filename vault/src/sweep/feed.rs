@@ -1,0 +1,184 @@
+//! The order in which a sweep hands out its work: what is wanted of a segment goes to a worker as soon as the catalogue has
+//! named the last of it.
+//!
+//! That is known beforehand, from a first pass that only counts. Runs write their segments along the walk, so few segments are
+//! begun and not complete at any place of the catalogue, and one pass hands out everything. Should more be begun than memory
+//! allows, some wait for another pass.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+
+use super::{Job, Plain, Sweep, Task, Visitor};
+use crate::entry::{Entry, EntryKind, Member};
+use crate::error::Error;
+
+/// Tasks of segments that are begun and not complete.
+const HELD: usize = 60_000;
+/// Entries without data per job.
+const PLAIN: usize = 256;
+
+/// How many tasks each segment has for one visitor.
+pub(crate) struct Survey {
+    /// By place in the signed list.
+    tasks: Vec<usize>,
+}
+
+impl Sweep<'_> {
+    /// A survey that nothing was counted in.
+    pub(crate) fn survey(&self) -> Survey {
+        Survey { tasks: vec![0; self.contents.segments.len()] }
+    }
+
+    /// Counts what is wanted of a selected entry. What lies where no segment is comes up when the work is handed out.
+    pub(crate) fn count(&self, survey: &mut Survey, entry: &Entry) {
+        let whole = entry.member.as_ref().filter(|_| entry.blocks.is_none() && has_data(entry));
+        let blocks = entry.blocks.iter().flatten().filter_map(|block| block.member.as_ref());
+        for member in blocks.chain(whole) {
+            if let Ok(place) = self.place(&entry.path, member) {
+                survey.tasks[place] += 1;
+            }
+        }
+    }
+}
+
+/// Whether an entry that is not in blocks has bytes in a segment.
+fn has_data(entry: &Entry) -> bool {
+    entry.kind == EntryKind::File && entry.extents.as_deref().map_or(entry.size > 0, |extents| !extents.is_empty())
+}
+
+/// Why no more is handed out.
+pub(super) enum Stop {
+    /// The workers gave up.
+    Gone,
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Stop::Failed(error)
+    }
+}
+
+/// What became of a segment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Waiting,
+    /// Put off to the next pass.
+    Later,
+    HandedOut,
+}
+
+/// Hands out work.
+pub(super) struct Feed<'a> {
+    sweep: &'a Sweep<'a>,
+    survey: &'a Survey,
+    jobs: Sender<Job>,
+    begun: HashMap<usize, Vec<Task>>,
+    /// Tasks in `begun`.
+    held: usize,
+    stages: Vec<Stage>,
+    plain: Vec<Plain>,
+}
+
+impl<'a> Feed<'a> {
+    pub(super) fn new(sweep: &'a Sweep<'a>, survey: &'a Survey, jobs: Sender<Job>) -> Self {
+        let stages = vec![Stage::Waiting; sweep.contents.segments.len()];
+        Feed { sweep, survey, jobs, begun: HashMap::new(), held: 0, stages, plain: Vec::new() }
+    }
+
+    /// Goes through the catalogue as often as needed. The workers' inbox closes with the end of it.
+    pub(super) fn run<W>(mut self, visitor: &impl Visitor<W>) -> Result<(), Stop> {
+        self.pass(visitor, true)?;
+        while self.stages.contains(&Stage::Later) {
+            for stage in self.stages.iter_mut().filter(|stage| **stage == Stage::Later) {
+                *stage = Stage::Waiting;
+            }
+            self.pass(visitor, false)?;
+        }
+        Ok(())
+    }
+
+    fn pass<W>(&mut self, visitor: &impl Visitor<W>, first: bool) -> Result<(), Stop> {
+        for entry in self.sweep.catalogue.lines()? {
+            if let Some(entry) = visitor.select(entry?) {
+                self.entry(entry, first)?;
+            }
+        }
+        let plain = std::mem::take(&mut self.plain);
+        self.send(Job::Plain(plain))?;
+        let mut rest: Vec<usize> = self.begun.keys().copied().collect();
+        rest.sort_unstable();
+        rest.into_iter().try_for_each(|place| self.hand_out(place))
+    }
+
+    /// Sorts an entry's data into tasks and what needs no segment.
+    fn entry(&mut self, mut entry: Entry, first: bool) -> Result<(), Stop> {
+        if let Some(blocks) = entry.blocks.take() {
+            entry.blocks = Some(Vec::new());
+            let file = Arc::new(entry);
+            for block in blocks {
+                match block.member {
+                    Some(member) => self.task(Task::Block(file.clone(), block), &member)?,
+                    None => self.plain(Plain::Zeroes(file.clone(), block), first)?,
+                }
+            }
+            return Ok(());
+        }
+        match entry.member {
+            Some(member) if has_data(&entry) => self.task(Task::File(Box::new(entry)), &member),
+            _ => self.plain(Plain::Entry(Box::new(entry)), first),
+        }
+    }
+
+    fn task(&mut self, task: Task, member: &Member) -> Result<(), Stop> {
+        let place = self.sweep.place(task.path(), member)?;
+        if self.stages[place] != Stage::Waiting {
+            return Ok(());
+        }
+        let tasks = self.begun.entry(place).or_default();
+        tasks.push(task);
+        self.held += 1;
+        if tasks.len() == self.survey.tasks[place] {
+            return self.hand_out(place);
+        }
+        if self.held > HELD {
+            self.put_off();
+        }
+        Ok(())
+    }
+
+    fn plain(&mut self, what: Plain, first: bool) -> Result<(), Stop> {
+        if first {
+            self.plain.push(what);
+        }
+        if self.plain.len() < PLAIN {
+            return Ok(());
+        }
+        let plain = std::mem::take(&mut self.plain);
+        self.send(Job::Plain(plain))
+    }
+
+    /// Lets the segment that lacks most wait for the next pass; one stays, so that each pass gets on.
+    fn put_off(&mut self) {
+        let lacks =
+            |(place, tasks): &(&usize, &Vec<Task>)| (self.survey.tasks[**place].saturating_sub(tasks.len()), **place);
+        if let (Some((place, _)), true) = (self.begun.iter().max_by_key(lacks), self.begun.len() > 1) {
+            let place = *place;
+            self.stages[place] = Stage::Later;
+            self.held -= self.begun.remove(&place).map_or(0, |tasks| tasks.len());
+        }
+    }
+
+    fn hand_out(&mut self, place: usize) -> Result<(), Stop> {
+        let tasks = self.begun.remove(&place).unwrap_or_default();
+        self.held -= tasks.len();
+        self.stages[place] = Stage::HandedOut;
+        self.send(Job::Segment(tasks, place))
+    }
+
+    fn send(&self, job: Job) -> Result<(), Stop> {
+        self.jobs.send(job).map_err(|_| Stop::Gone)
+    }
+}
