@@ -3,6 +3,7 @@
 mod files;
 mod metadata;
 mod tree;
+mod writeback;
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::AsFd;
@@ -113,7 +114,7 @@ impl Vault {
         }
         let work = Work { restore, tree, scope, vault: self, sums: Sums::default() };
         let (survey, links) = work.prepare(&sweep)?;
-        sweep.run(&work, &survey, restore.workers)?;
+        work.sweep(&sweep, &survey)?;
         if links {
             work.hard_links(&catalogue)?;
         }
@@ -209,6 +210,18 @@ impl Work<'_> {
         }
         thaw(&self.tree.root);
         Ok((survey, links))
+    }
+
+    /// Everything but folders and hard links.
+    fn sweep(&self, sweep: &Sweep<'_>, survey: &Survey) -> Result<()> {
+        let (going_on, over) = crossbeam_channel::bounded(0);
+        std::thread::scope(|scope| {
+            let written = scope.spawn(move || writeback::keep_up(&self.tree, &self.sums.bytes, &over));
+            let swept = sweep.run(self, survey, self.restore.workers);
+            drop(going_on);
+            let written = written.join().unwrap_or_else(|_| Err(Error::invalid("restore", "a thread ended early")));
+            swept.and(written)
+        })
     }
 
     fn hard_links(&self, catalogue: &SealedCatalogue) -> Result<()> {

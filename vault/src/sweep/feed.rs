@@ -76,8 +76,9 @@ pub(super) struct Feed<'a> {
     survey: &'a Survey,
     jobs: Sender<Job>,
     begun: HashMap<usize, Vec<Task>>,
-    /// Tasks in `begun`.
+    /// Tasks in `begun`, and how many there may be.
     held: usize,
+    limit: usize,
     stages: Vec<Stage>,
     plain: Vec<Plain>,
 }
@@ -85,7 +86,7 @@ pub(super) struct Feed<'a> {
 impl<'a> Feed<'a> {
     pub(super) fn new(sweep: &'a Sweep<'a>, survey: &'a Survey, jobs: Sender<Job>) -> Self {
         let stages = vec![Stage::Waiting; sweep.contents.segments.len()];
-        Feed { sweep, survey, jobs, begun: HashMap::new(), held: 0, stages, plain: Vec::new() }
+        Feed { sweep, survey, jobs, begun: HashMap::new(), held: 0, limit: HELD, stages, plain: Vec::new() }
     }
 
     /// Goes through the catalogue as often as needed. The workers' inbox closes with the end of it.
@@ -143,7 +144,7 @@ impl<'a> Feed<'a> {
         if tasks.len() == self.survey.tasks[place] {
             return self.hand_out(place);
         }
-        if self.held > HELD {
+        if self.held > self.limit {
             self.put_off();
         }
         Ok(())
@@ -175,10 +176,102 @@ impl<'a> Feed<'a> {
         let tasks = self.begun.remove(&place).unwrap_or_default();
         self.held -= tasks.len();
         self.stages[place] = Stage::HandedOut;
+        self.sweep.vault.store.expect(&self.sweep.contents.segments[place].object());
         self.send(Job::Segment(tasks, place))
     }
 
     fn send(&self, job: Job) -> Result<(), Stop> {
         self.jobs.send(job).map_err(|_| Stop::Gone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::io::Read;
+    use std::path::Path;
+
+    use crossbeam_channel::unbounded;
+
+    use super::*;
+    use crate::catalogue::SealedCatalogue;
+    use crate::contents::SegmentRef;
+    use crate::error::Result;
+    use crate::{Backup, FolderStore, Identities, InitOptions, Vault};
+
+    struct All;
+
+    impl Visitor<()> for All {
+        fn select(&self, entry: Entry) -> Option<Entry> {
+            Some(entry)
+        }
+        fn plain(&self, (): &mut (), _: Plain) -> Result<()> {
+            Ok(())
+        }
+        fn data(&self, (): &mut (), _: &SegmentRef, _: &Task, _: &mut dyn Read) -> Result<()> {
+            Ok(())
+        }
+        fn damaged(&self, _: &SegmentRef, error: Error, _: &[Task]) -> Result<()> {
+            Err(error)
+        }
+    }
+
+    /// Jobs for data, by segment, as paths; and the entries without.
+    fn fed(sweep: &Sweep<'_>, limit: usize) -> (BTreeMap<usize, Vec<String>>, usize) {
+        let mut survey = sweep.survey();
+        for entry in sweep.catalogue.lines().unwrap() {
+            sweep.count(&mut survey, &entry.unwrap());
+        }
+        let (jobs, inbox) = unbounded();
+        let mut feed = Feed::new(sweep, &survey, jobs);
+        feed.limit = limit;
+        assert!(feed.run(&All).is_ok());
+        let (mut segments, mut plain) = (BTreeMap::new(), 0);
+        for job in inbox {
+            match job {
+                Job::Plain(entries) => plain += entries.len(),
+                Job::Segment(tasks, place) => {
+                    let paths = tasks.iter().map(|task| task.path().to_string()).collect();
+                    assert_eq!(segments.insert(place, paths), None, "a segment is handed out once");
+                }
+            }
+        }
+        (segments, plain)
+    }
+
+    /// Files of which a later run stored every second one, so that segments of both runs are begun at once.
+    fn write(source: &Path, step: usize) {
+        for at in (0..40).step_by(step) {
+            std::fs::write(source.join(format!("f{at:02}")), format!("{step} {at}")).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_memory_has_no_room_for_comes_in_a_later_pass_and_everything_comes_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("source");
+        std::fs::create_dir(&source).unwrap();
+        let identities = Identities::generate();
+        let options = InitOptions { segment_size: 8192, block_size: 4096, ..InitOptions::new(identities.recipients()) };
+        let vault = Vault::init(Arc::new(FolderStore::new(folder.path().join("vault"))), &options).unwrap();
+        let backup = |serial| {
+            let mut backup = Backup::new(&source, "host", serial);
+            backup.cache = Some(folder.path().join("cache"));
+            vault.backup(&backup).unwrap()
+        };
+        write(&source, 1);
+        std::thread::sleep(std::time::Duration::from_millis(60));
+        backup(1);
+        write(&source, 2);
+        let contents = backup(2).contents;
+        let catalogue = SealedCatalogue::read(&vault, &contents, &identities).unwrap();
+        let sweep = Sweep::new(&vault, &contents, &identities, &catalogue).unwrap();
+        let (roomy, plain) = fed(&sweep, 1000);
+        assert_eq!(roomy.values().map(Vec::len).sum::<usize>(), 40);
+        assert_eq!(plain, 1, "the root");
+        assert!(roomy.len() > 2);
+        for limit in [0, 1, 5] {
+            assert_eq!(fed(&sweep, limit), (roomy.clone(), plain), "limit {limit}");
+        }
     }
 }
