@@ -182,7 +182,10 @@ impl<R: BufRead> Lines<R> {
             let stored = list.iter().filter(|block| block.member.is_some());
             entry.content = Some(large_content(entry.size, stored.map(|block| (block.offset, block.content))));
         }
-        self.last = Some(entry.path.clone());
+        match &mut self.last {
+            Some(last) => last.become_like(&entry.path),
+            None => self.last = Some(entry.path.clone()),
+        }
         self.entries += 1;
         Ok(Some(entry))
     }

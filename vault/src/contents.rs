@@ -39,6 +39,15 @@ impl Digest {
         }
         Some(Digest(out))
     }
+
+    /// The digits, lower-case.
+    pub(crate) fn hex(&self) -> [u8; 64] {
+        let mut out = [0; 64];
+        for (pair, byte) in out.chunks_exact_mut(2).zip(self.0) {
+            pair.copy_from_slice(&[byte >> 4, byte & 15].map(|n| b"0123456789abcdef"[usize::from(n)]));
+        }
+        out
+    }
 }
 
 impl std::fmt::Display for Digest {

@@ -1,15 +1,16 @@
 //! One entry of a snapshot, as the catalogue holds it, and its JSON line. See `docs/FORMAT.md`, "Catalogue".
 //!
-//! A line is written by hand into a buffer (a million of them per run) and read with `serde_json`, unknown fields refused.
+//! A line is written by hand into a buffer (a million of them per run) and read by [`scan`], or where its form is not the usual
+//! one with `serde_json`, unknown fields refused.
 
 use std::borrow::Cow;
-use std::io::Write;
 
 use serde::Deserialize;
 
 use crate::contents::Digest;
 use crate::error::Error;
 use crate::path::{EntryPath, escape_into, unescape};
+use crate::scan;
 
 /// Type of an entry, with the letter that the catalogue uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,7 +50,7 @@ impl EntryKind {
         Self::LETTERS.iter().find(|(kind, _)| *kind == self).map_or('?', |(_, letter)| *letter)
     }
 
-    fn from_letter(text: &str) -> Option<Self> {
+    pub(crate) fn from_letter(text: &str) -> Option<Self> {
         Self::LETTERS.iter().find(|(_, letter)| text == letter.encode_utf8(&mut [0; 4])).map(|(kind, _)| *kind)
     }
 }
@@ -166,20 +167,57 @@ fn text(out: &mut Vec<u8>, name: &str, bytes: &[u8]) {
     out.push(b'"');
 }
 
-fn number(out: &mut Vec<u8>, name: &str, value: impl std::fmt::Display) {
+/// Appends a number in decimal; `write!` takes several times as long, and a line has two dozen numbers.
+fn decimal(out: &mut Vec<u8>, mut value: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            return out.extend_from_slice(&digits[at..]);
+        }
+    }
+}
+
+fn number(out: &mut Vec<u8>, name: &str, value: u64) {
     key(out, name);
-    // Writing to a Vec cannot fail.
-    let _ = write!(out, "{value}");
+    decimal(out, value);
+}
+
+/// Appends `[a,b,…]`.
+fn numbers(out: &mut Vec<u8>, values: &[u64]) {
+    for (at, value) in values.iter().enumerate() {
+        out.push(if at == 0 { b'[' } else { b',' });
+        decimal(out, *value);
+    }
+    out.push(b']');
 }
 
 fn time(out: &mut Vec<u8>, name: &str, time: Time) {
     key(out, name);
-    let _ = write!(out, "[{},{}]", time.sec, time.nsec);
+    out.push(b'[');
+    if time.sec < 0 {
+        out.push(b'-');
+    }
+    decimal(out, time.sec.unsigned_abs());
+    out.push(b',');
+    decimal(out, time.nsec.into());
+    out.push(b']');
+}
+
+fn digest(out: &mut Vec<u8>, name: &str, digest: &Digest) {
+    key(out, name);
+    out.push(b'"');
+    out.extend_from_slice(&digest.hex());
+    out.push(b'"');
 }
 
 fn member(out: &mut Vec<u8>, member: &Option<Member>) {
     if let Some(Member { piece, head }) = member {
-        let _ = write!(out, ",\"member\":[{},{},{},{},{head}]", piece.run, piece.number, piece.offset, piece.len);
+        key(out, "member");
+        numbers(out, &[piece.run.into(), piece.number, piece.offset, piece.len, *head]);
     }
 }
 
@@ -187,8 +225,10 @@ fn extents(out: &mut Vec<u8>, extents: &[Extent]) {
     key(out, "extents");
     out.push(b'[');
     for (at, extent) in extents.iter().enumerate() {
-        let comma = if at == 0 { "" } else { "," };
-        let _ = write!(out, "{comma}[{},{}]", extent.offset, extent.len);
+        if at > 0 {
+            out.push(b',');
+        }
+        numbers(out, &[extent.offset, extent.len]);
     }
     out.push(b']');
 }
@@ -198,9 +238,14 @@ impl Entry {
     pub fn write_lines(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"path\":\"");
         escape_into(out, self.path.as_bytes());
-        let _ = write!(out, "\",\"type\":\"{}\",\"mode\":\"{:04o}\"", self.kind.letter(), self.mode);
-        number(out, "uid", self.uid);
-        number(out, "gid", self.gid);
+        out.extend_from_slice(b"\",\"type\":\"");
+        // Every letter is one byte.
+        out.push(self.kind.letter() as u8);
+        out.extend_from_slice(b"\",\"mode\":\"");
+        out.extend([9, 6, 3, 0].map(|shift| b'0' + (self.mode >> shift & 7) as u8));
+        out.push(b'"');
+        number(out, "uid", self.uid.into());
+        number(out, "gid", self.gid.into());
         if self.kind == EntryKind::File {
             number(out, "size", self.size);
         }
@@ -212,26 +257,27 @@ impl Entry {
             text(out, "link", link);
         }
         if let Some((major, minor)) = self.rdev {
-            let _ = write!(out, ",\"rdev\":[{major},{minor}]");
+            key(out, "rdev");
+            numbers(out, &[major.into(), minor.into()]);
         }
         if !self.xattrs.is_empty() {
             self.write_xattrs(out);
         }
         if self.flags != 0 {
-            number(out, "flags", self.flags);
+            number(out, "flags", self.flags.into());
         }
         if self.project != 0 {
-            number(out, "project", self.project);
+            number(out, "project", self.project.into());
         }
         if let (Some(content), None) = (self.content, &self.blocks) {
-            text(out, "blake3", content.to_string().as_bytes());
+            digest(out, "blake3", &content);
         }
         member(out, &self.member);
         if let Some(list) = &self.extents {
             extents(out, list);
         }
         if let Some(blocks) = &self.blocks {
-            number(out, "blocks", blocks.len());
+            number(out, "blocks", blocks.len() as u64);
         }
         out.extend_from_slice(b"}\n");
         self.blocks.iter().flatten().for_each(|block| block.write_line(out));
@@ -258,7 +304,9 @@ impl Entry {
 
 impl Block {
     fn write_line(&self, out: &mut Vec<u8>) {
-        let _ = write!(out, "{{\"block\":{},\"blake3\":\"{}\"", self.offset, self.content);
+        out.extend_from_slice(b"{\"block\":");
+        decimal(out, self.offset);
+        digest(out, "blake3", &self.content);
         member(out, &self.member);
         extents(out, &self.extents);
         out.extend_from_slice(b"}\n");
@@ -347,6 +395,16 @@ fn checked_sum(extents: &[Extent], from: u64, to: u64) -> Result<u64, String> {
 impl Entry {
     /// Parses an entry line. Returns how many block lines follow; [`Entry::blocks`] is then `Some` and empty.
     pub(crate) fn parse_line(line: &[u8]) -> Result<(Entry, u64), String> {
+        let (entry, blocks) = match scan::entry(line) {
+            Some(read) => read,
+            None => Entry::parse_any(line)?,
+        };
+        entry.check()?;
+        Ok((entry, blocks))
+    }
+
+    /// Parses a line in any form that JSON allows; the rules between fields are not yet checked.
+    pub(crate) fn parse_any(line: &[u8]) -> Result<(Entry, u64), String> {
         let raw: RawEntry<'_> = serde_json::from_slice(line).map_err(|e| e.to_string())?;
         let path = unescape(&raw.path).and_then(EntryPath::new).ok_or("path leaves the snapshot or is malformed")?;
         let kind = EntryKind::from_letter(&raw.kind).ok_or_else(|| format!("entry type {:?}", raw.kind))?;
@@ -381,7 +439,6 @@ impl Entry {
             extents: raw.extents,
             blocks: raw.blocks.map(|_| Vec::new()),
         };
-        entry.check()?;
         Ok((entry, raw.blocks.unwrap_or(0)))
     }
 
@@ -464,7 +521,7 @@ fn base64_into(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-fn base64_decode(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn base64_decode(text: &str) -> Option<Vec<u8>> {
     let text = text.as_bytes();
     let body = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
     if !text.len().is_multiple_of(4) {

@@ -27,6 +27,7 @@ mod path;
 mod progress;
 mod prune;
 mod restore;
+mod scan;
 mod seal;
 mod source;
 mod store;

@@ -67,6 +67,11 @@ impl EntryPath {
         EntryPath(bytes)
     }
 
+    /// Takes the value of another, in the memory that is there.
+    pub(crate) fn become_like(&mut self, other: &EntryPath) {
+        self.0.clone_from(&other.0);
+    }
+
     /// Whether `self` is `ancestor` or lies below it.
     pub fn is_at_or_below(&self, ancestor: &EntryPath) -> bool {
         ancestor.is_root()
@@ -83,8 +88,11 @@ impl EntryPath {
 /// Order of a catalogue: depth first, a folder before what is in it, siblings by bytes.
 impl Ord for EntryPath {
     fn cmp(&self, other: &Self) -> Ordering {
-        let key = |b: &u8| if *b == b'/' { 0 } else { *b };
-        self.0.iter().map(key).cmp(other.0.iter().map(key))
+        let key = |b: u8| if b == b'/' { 0 } else { b };
+        match self.0.iter().zip(&other.0).find(|(a, b)| a != b) {
+            Some((a, b)) => key(*a).cmp(&key(*b)),
+            None => self.0.len().cmp(&other.0.len()),
+        }
     }
 }
 

@@ -26,6 +26,8 @@ const KEY_LIMIT: u64 = 1 << 20;
 const CHUNK: usize = 256 << 10;
 /// Largest window of a frame that is opened, as a power of two: twice what a frame of ours holds.
 const WINDOW_LOG: u32 = 24;
+/// Bytes that are set aside for an object before it is read.
+const AT_ONCE: u64 = 128 << 20;
 /// Plain bytes per zstd frame.
 const FRAME: usize = 8 << 20;
 
@@ -96,12 +98,25 @@ impl RunKey {
 /// Frames are compressed at one go from one buffer. As a stream through its own window, zstd would look for matches across two
 /// separate buffers nearly all the time, which is a quarter slower (measured: `doubleFast_extDict` was 56 % of a backup).
 pub(crate) struct SealWriter {
-    compressor: zstd::bulk::Compressor<'static>,
-    frame: Vec<u8>,
-    compressed: Vec<u8>,
+    press: Press,
     encrypt: Encrypt,
     /// Plain bytes taken.
     pub(crate) opened: u64,
+}
+
+/// Compressor and buffers of a writer, 20 MiB of memory that the next one takes over instead of asking for it anew.
+pub(crate) struct Press {
+    compressor: zstd::bulk::Compressor<'static>,
+    frame: Vec<u8>,
+    compressed: Vec<u8>,
+}
+
+impl Press {
+    fn new(level: i32) -> Result<Self> {
+        let compressor = zstd::bulk::Compressor::new(level);
+        let compressor = compressor.map_err(|e| Error::invalid("compression level", e.to_string()))?;
+        Ok(Press { compressor, frame: Vec::new(), compressed: Vec::new() })
+    }
 }
 
 /// A finished sealed object that has no name yet.
@@ -114,6 +129,11 @@ pub(crate) struct Sealed {
 
 impl SealWriter {
     pub(crate) fn new(store: &dyn Store, key: &RunKey, number: u64, level: i32) -> Result<Self> {
+        SealWriter::with(Press::new(level)?, store, key, number)
+    }
+
+    /// A writer with what an earlier one, of the same level, left.
+    pub(crate) fn with(press: Press, store: &dyn Store, key: &RunKey, number: u64) -> Result<Self> {
         let encrypt = Encrypt {
             object: store.create()?,
             cipher: key.cipher(number),
@@ -121,36 +141,41 @@ impl SealWriter {
             buffer: Vec::with_capacity(CHUNK),
             size: 0,
         };
-        let compressor = zstd::bulk::Compressor::new(level);
-        let compressor = compressor.map_err(|e| Error::invalid("compression level", e.to_string()))?;
-        Ok(SealWriter { compressor, frame: Vec::new(), compressed: Vec::new(), encrypt, opened: 0 })
+        Ok(SealWriter { press, encrypt, opened: 0 })
     }
 
     fn end_frame(&mut self) -> io::Result<()> {
-        self.compressed.clear();
-        self.compressed.reserve(zstd::zstd_safe::compress_bound(self.frame.len()));
-        self.compressor.compress_to_buffer(&self.frame, &mut self.compressed)?;
-        self.frame.clear();
-        self.encrypt.write_all(&self.compressed)
+        let Press { compressor, frame, compressed } = &mut self.press;
+        compressed.clear();
+        compressed.reserve(zstd::zstd_safe::compress_bound(frame.len()));
+        compressor.compress_to_buffer(&frame[..], compressed)?;
+        frame.clear();
+        self.encrypt.write_all(compressed)
     }
 
-    pub(crate) fn finish(mut self) -> io::Result<Sealed> {
-        if !self.frame.is_empty() || self.opened == 0 {
+    pub(crate) fn finish(self) -> io::Result<Sealed> {
+        self.finish_and_keep().map(|(sealed, _)| sealed)
+    }
+
+    /// Finishes the object, and hands back what the next writer can use.
+    pub(crate) fn finish_and_keep(mut self) -> io::Result<(Sealed, Press)> {
+        if !self.press.frame.is_empty() || self.opened == 0 {
             self.end_frame()?;
         }
         self.encrypt.pass_on()?;
         let Encrypt { object, sha256, size, .. } = self.encrypt;
-        Ok(Sealed { object, sha256: Digest(sha256.finalize().into()), size, opened: self.opened })
+        let sealed = Sealed { object, sha256: Digest(sha256.finalize().into()), size, opened: self.opened };
+        Ok((sealed, self.press))
     }
 }
 
 impl Write for SealWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.frame.len() == FRAME {
+        if self.press.frame.len() == FRAME {
             self.end_frame()?;
         }
-        let n = bytes.len().min(FRAME - self.frame.len());
-        self.frame.extend_from_slice(&bytes[..n]);
+        let n = bytes.len().min(FRAME - self.press.frame.len());
+        self.press.frame.extend_from_slice(&bytes[..n]);
         self.opened += n as u64;
         Ok(n)
     }
@@ -198,11 +223,27 @@ impl Write for Encrypt {
 /// Reads a sealed object whole and compares it with what the manifest signs. The bytes are kept, so that what is opened
 /// later is what was hashed, whatever the medium answers the second time.
 pub(crate) fn read_checked(store: &dyn Store, name: &str, size: u64, sha256: &Digest) -> Result<Vec<u8>> {
-    let bytes = store.read(name, size).map_err(Error::listed)?;
-    if bytes.len() as u64 != size {
-        return Err(Error::corrupt(name, format!("{} bytes instead of {size}", bytes.len())));
+    let mut input = store.open(name).map_err(Error::listed)?;
+    // Memory at once for what a segment usually is; a size that is not true costs nothing but address space.
+    let mut bytes = Vec::with_capacity(size.min(AT_ONCE) as usize);
+    let mut hasher = sha2::Sha256::new();
+    loop {
+        // In pieces, so that each is hashed while the processor still has it at hand.
+        let (before, left) = (bytes.len(), size.saturating_add(1) - bytes.len() as u64);
+        let piece = input.by_ref().take(left.min(CHUNK as u64)).read_to_end(&mut bytes);
+        if piece.map_err(|e| Error::io("reading", name, e))? == 0 {
+            break;
+        }
+        hasher.update(&bytes[before..]);
     }
-    if Digest::sha256(&bytes) != *sha256 {
+    if bytes.len() as u64 != size {
+        let found = bytes.len();
+        let longer = found as u64 > size;
+        let what =
+            if longer { format!("longer than {size} bytes") } else { format!("{found} bytes instead of {size}") };
+        return Err(Error::corrupt(name, what));
+    }
+    if Digest(hasher.finalize().into()) != *sha256 {
         return Err(Error::corrupt(name, "its SHA-256 differs from the signed one"));
     }
     Ok(bytes)

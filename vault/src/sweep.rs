@@ -1,31 +1,34 @@
 //! Going through the data of a snapshot segment by segment on all cores, for restore and for verification.
 //!
-//! The catalogue is in walk order and a segment holds entries from all over it. So entries are first sorted into buckets, one
-//! per segment; a catalogue too long for that at once is gone through several times, some segments each time. A segment is
-//! read whole, compared with its digest, and only then opened, as a stream, up to the last byte that is wanted.
+//! The catalogue is in walk order and a segment holds entries from all over it; [`feed`] makes one job of what is wanted of a
+//! segment. A segment is read whole, compared with its digest, and only then opened, as a stream, up to the last byte that is
+//! wanted.
+
+mod feed;
 
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::bounded;
+
+pub(crate) use self::feed::Survey;
+use self::feed::{Feed, Stop};
 
 use crate::backup::worker_count;
 use crate::catalogue::SealedCatalogue;
 use crate::contents::{Contents, RunId, SegmentRef};
-use crate::entry::{Block, Entry, EntryKind, Extent, Member};
+use crate::entry::{Block, Entry, Extent, Member};
 use crate::error::{Error, Result};
 use crate::identity::Identities;
 use crate::path::EntryPath;
 use crate::seal::{RunKey, open_sealed, read_checked};
 use crate::vault::Vault;
 
-/// Entries in buckets at once. Two rounds may be in memory, one filling while the other is worked off.
-const ROUND: u64 = 60_000;
-/// Entries without data per job.
-const PLAIN: usize = 256;
-/// An entry with more bytes of xattrs ends a job.
-const HEAVY: usize = 1 << 20;
+/// Jobs that wait for a worker: they hold entries, and memory is bounded.
+const WAITING: usize = 2;
+/// Opened bytes are taken from the decoder in pieces of this size; small files are cut from these.
+const PIECE: usize = 128 << 10;
 /// Headers that a member may have beside data of at most a segment: xattrs, above all.
 const HEADERS: u64 = 64 << 20;
 
@@ -161,9 +164,9 @@ impl<'a> Sweep<'a> {
         })
     }
 
-    /// Runs `visitor` over all entries.
-    pub(crate) fn run<W: Default>(&self, visitor: &impl Visitor<W>, workers: usize) -> Result<()> {
-        let (jobs, inbox) = bounded(4);
+    /// Runs `visitor` over all entries. `survey` is of what it selects.
+    pub(crate) fn run<W: Default>(&self, visitor: &impl Visitor<W>, survey: &Survey, workers: usize) -> Result<()> {
+        let (jobs, inbox) = bounded(WAITING);
         let (failures, failed) = bounded(1);
         std::thread::scope(|scope| {
             for _ in 0..worker_count(workers) {
@@ -180,40 +183,13 @@ impl<'a> Sweep<'a> {
                 });
             }
             drop((inbox, failures));
-            let fed = self.feed(visitor, &jobs);
-            drop(jobs);
+            let fed = Feed::new(self, survey, jobs).run(visitor);
             // Waits for all workers: the channel closes when the last is gone.
-            match failed.recv() {
-                Ok(error) => Err(error),
-                Err(_) => fed.map(drop),
+            match (failed.recv(), fed) {
+                (Ok(error), _) | (_, Err(Stop::Failed(error))) => Err(error),
+                _ => Ok(()),
             }
         })
-    }
-
-    /// Reports an entry whose member is none of its own, and passes on the place of any other.
-    fn take_place<W>(
-        &self,
-        task: &Task,
-        member: &Member,
-        used: &mut HashMap<usize, u64>,
-        visitor: &impl Visitor<W>,
-        first: bool,
-    ) -> Result<Option<usize>> {
-        let error = match self.place(task.path(), member) {
-            Ok(place) => {
-                let used = used.entry(place).or_default();
-                if *used + member.piece.len <= self.contents.segments[place].opened {
-                    *used += member.piece.len;
-                    return Ok(Some(place));
-                }
-                self.shared(task.path())
-            }
-            Err(error) => error,
-        };
-        if first {
-            visitor.damaged(&self.contents.catalogue.object, error, std::slice::from_ref(task))?;
-        }
-        Ok(None)
     }
 
     fn shared(&self, path: &EntryPath) -> Error {
@@ -221,54 +197,6 @@ impl<'a> Sweep<'a> {
             &self.contents.catalogue.object,
             format!("{path} shares its place in a segment with another entry"),
         )
-    }
-
-    /// Goes through the catalogue as often as needed. `None`: the workers gave up.
-    fn feed<W>(&self, visitor: &impl Visitor<W>, jobs: &Sender<Job>) -> Result<Option<()>> {
-        let mut first = true;
-        let mut from = 0;
-        while first || from < self.contents.segments.len() {
-            let mut buckets: HashMap<usize, Vec<Task>> = HashMap::new();
-            let (mut to, mut held) = (self.contents.segments.len(), 0);
-            let (mut plain, mut used) = (Vec::new(), HashMap::new());
-            for entry in self.catalogue.lines()? {
-                let Some(entry) = visitor.select(entry?) else { continue };
-                let mut bucket = |task: Task, member: &Member| -> Result<()> {
-                    let Some(place) = self.take_place(&task, member, &mut used, visitor, first)? else { return Ok(()) };
-                    if (from..to).contains(&place) {
-                        buckets.entry(place).or_default().push(task);
-                        held += 1;
-                    }
-                    // Too many for one round: the segments at the far end wait for the next.
-                    while held > ROUND && to - from > 1 {
-                        to -= 1;
-                        held -= buckets.remove(&to).map_or(0, |tasks| tasks.len() as u64);
-                    }
-                    Ok(())
-                };
-                let heavy = entry.xattrs.iter().map(|(_, value)| value.len()).sum::<usize>() > HEAVY;
-                split(entry, visitor.heads(), &mut bucket, |what| {
-                    if first {
-                        plain.push(what)
-                    }
-                })?;
-                if (plain.len() >= PLAIN || heavy) && jobs.send(Job::Plain(std::mem::take(&mut plain))).is_err() {
-                    return Ok(None);
-                }
-            }
-            if jobs.send(Job::Plain(plain)).is_err() {
-                return Ok(None);
-            }
-            let mut round: Vec<_> = buckets.into_iter().collect();
-            round.sort_by_key(|(place, _)| *place);
-            for (place, tasks) in round {
-                if jobs.send(Job::Segment(tasks, place)).is_err() {
-                    return Ok(None);
-                }
-            }
-            (first, from) = (false, to);
-        }
-        Ok(Some(()))
     }
 
     fn job<W>(&self, job: Job, visitor: &impl Visitor<W>, worker: &mut W) -> Result<()> {
@@ -312,7 +240,8 @@ impl<'a> Sweep<'a> {
             Err(error) => return visitor.damaged(&segment.object(), error, tasks),
         };
         let heads = visitor.heads();
-        let mut plain = open_sealed(&sealed[..], key, segment.number, segment.opened.saturating_add(u64::from(heads)))?;
+        let opened = segment.opened.saturating_add(u64::from(heads));
+        let mut plain = BufReader::with_capacity(PIECE, open_sealed(&sealed[..], key, segment.number, opened)?);
         let mut at = 0;
         for (done, task) in tasks.iter().enumerate() {
             let (head, data) = task.lengths();
@@ -339,8 +268,19 @@ impl<'a> Sweep<'a> {
     }
 }
 
-fn pass_over(plain: &mut impl Read, bytes: u64) -> io::Result<u64> {
-    io::copy(&mut plain.take(bytes), &mut io::sink())
+/// Reads up to `bytes` bytes and leaves them; how many there were.
+fn pass_over(input: &mut impl BufRead, bytes: u64) -> io::Result<u64> {
+    let mut left = bytes;
+    while left > 0 {
+        let there = input.fill_buf()?.len();
+        if there == 0 {
+            break;
+        }
+        let n = usize::try_from(left).map_or(there, |left| left.min(there));
+        input.consume(n);
+        left -= n as u64;
+    }
+    Ok(bytes - left)
 }
 
 /// Refuses sizes that no writer makes, before anything is read at that size: a segment is held in memory whole.
@@ -353,38 +293,6 @@ fn check_sizes(segment: &SegmentRef, segment_size: u64) -> Result<()> {
     }
     let what = format!("{} bytes that open to {}, with segments of {segment_size}", segment.size, segment.opened);
     Err(Error::corrupt(segment.object(), what))
-}
-
-/// Sorts an entry's data into tasks and what needs no segment. With `heads` every member is a task.
-fn split(
-    mut entry: Entry,
-    heads: bool,
-    bucket: &mut impl FnMut(Task, &Member) -> Result<()>,
-    mut plain: impl FnMut(Plain),
-) -> Result<()> {
-    if let Some(blocks) = entry.blocks.take() {
-        entry.blocks = Some(Vec::new());
-        let file = Arc::new(entry);
-        if let (true, Some(member)) = (heads, &file.member) {
-            bucket(Task::Head(file.clone()), member)?;
-        }
-        for block in blocks {
-            match block.member {
-                Some(member) => bucket(Task::Block(file.clone(), block), &member)?,
-                None => plain(Plain::Zeroes(file.clone(), block)),
-            }
-        }
-        return Ok(());
-    }
-    let empty = entry.extents.as_deref().map_or(entry.size == 0, <[Extent]>::is_empty);
-    match entry.member {
-        Some(member) if entry.kind == EntryKind::File && !empty => bucket(Task::File(Box::new(entry)), &member),
-        Some(member) if heads => bucket(Task::Head(Arc::new(entry)), &member),
-        _ => {
-            plain(Plain::Entry(Box::new(entry)));
-            Ok(())
-        }
-    }
 }
 
 /// Errors hold system errors, which cannot be cloned; what matters for a report can.

@@ -89,8 +89,7 @@ impl Vault {
                 return Err(copy_of(error));
             }
         }
-        sweep.run::<Vec<u8>>(&check, 0)?;
-        let mut entries = 0;
+        let (mut survey, mut entries) = (sweep.survey(), 0);
         let mut links: HashMap<EntryPath, Vec<EntryPath>> = HashMap::new();
         let lines = catalogue.lines()?;
         let sizes = (lines.header.segment_size, lines.header.block_size);
@@ -101,10 +100,12 @@ impl Vault {
         for entry in lines {
             let entry = entry?;
             entries += 1;
+            sweep.count(&mut survey, &entry, true);
             if entry.kind == EntryKind::HardLink {
                 links.entry(first_name(&entry)?).or_default().push(entry.path);
             }
         }
+        sweep.run::<Vec<u8>>(&check, &survey, 0)?;
         check.links(&contents.catalogue.object, links, &catalogue)?;
         if entries != contents.totals.entries {
             let what = format!("{entries} entries instead of the signed {}", contents.totals.entries);

@@ -150,7 +150,7 @@ impl Blocks {
         reader: &mut Reader<'_>,
     ) -> std::result::Result<Outcome, Failure> {
         let source = |errno: Errno| Failure::Source(errno.into());
-        let file = Arc::new(open_to_read(reader.builder.run.root, path).map_err(source)?);
+        let file = Arc::new(open_to_read(reader.builder.run.root, path.as_bytes()).map_err(source)?);
         let mut known: HashMap<u64, Block> =
             previous.and_then(|p| p.blocks.as_ref()).into_iter().flatten().map(|b| (b.offset, b.clone())).collect();
         let mut attempt = 0;
@@ -163,7 +163,7 @@ impl Blocks {
             let mut entry = before.entry.clone();
             take_attributes(file.as_fd(), true, &mut entry).map_err(Failure::Source)?;
             let blocks = self.read_blocks(&file, &entry, known, reader)?;
-            let after = facts_of(&file, b"", path.clone()).map_err(source)?;
+            let after = facts_of(&file, b"", EntryPath::root()).map_err(source)?;
             let stable = held_still(&before, &after);
             if stable || attempt == ATTEMPTS {
                 break (entry, blocks, stable);

@@ -13,8 +13,9 @@ use crate::error::Result;
 use crate::path::EntryPath;
 use crate::source::{Facts, Found, Walk};
 
-/// Entries per batch.
-const BATCH_ENTRIES: usize = 256;
+/// Entries per batch. A batch goes into one segment, so this many neighbours are restored by one worker: were it less than a
+/// folder has, two would make entries in the same folder, and the kernel lets one at a time.
+const BATCH_ENTRIES: usize = 1024;
 /// Bytes to be read per batch, so that workers share evenly.
 const BATCH_BYTES: u64 = 4 << 20;
 
@@ -111,16 +112,16 @@ impl Listing<'_> {
                 _ => Step::Link(Box::new(link)),
             });
         }
-        let item = match self.previous.find(&facts.entry) {
-            Match::Unchanged(old) => Item::Done(Step::Unchanged(old)),
-            Match::Candidate(old) => Item::Store(facts.clone(), Some(old)),
-            Match::None => Item::Store(facts.clone(), None),
-        };
+        let found = self.previous.find(&facts.entry);
         if several {
-            let unchanged = matches!(item, Item::Done(_));
+            let unchanged = matches!(found, Match::Unchanged(_));
             leaders.insert(inode, Leader { path: facts.entry.path.clone(), unchanged, left: facts.links - 1 });
         }
-        item
+        match found {
+            Match::Unchanged(old) => Item::Done(Step::Unchanged(old)),
+            Match::Candidate(old) => Item::Store(facts, Some(old)),
+            Match::None => Item::Store(facts, None),
+        }
     }
 
     fn send(&self, number: &mut u64, items: Vec<Item>) -> Option<()> {

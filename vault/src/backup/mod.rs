@@ -130,7 +130,10 @@ pub enum ProblemKind {
 const REWRITE: u64 = 256 << 20;
 
 /// Batches under way at once: bounds what waits for its turn in the catalogue.
-const WINDOW: usize = 64;
+const WINDOW: usize = 32;
+
+/// Filled segments that wait to be made durable, while the workers go on.
+const FILLED: usize = 16;
 
 impl Vault {
     /// Backs up a tree. On return every object is durable. The caller holds [`Vault::lock`].
@@ -208,7 +211,8 @@ fn pipeline<'a>(
     let (steps, step_inbox) = bounded(WINDOW);
     let (permits, permit_inbox) = bounded(WINDOW);
     let (jobs, job_inbox) = bounded(workers * 2);
-    let (filled, filled_inbox) = bounded(2);
+    // A filled segment is a file by then: those that wait to be synced hold no memory but what the kernel has to write.
+    let (filled, filled_inbox) = bounded(FILLED);
     for _ in 0..WINDOW {
         // The channel holds that many and its other end is here.
         let _ = permits.send(());
@@ -299,6 +303,7 @@ impl Worker<'_> {
 
     fn batch(&mut self, batch: Batch<Item>) -> Result<Batch<Step>> {
         let mut steps = Vec::with_capacity(batch.items.len());
+        self.reader.refresh();
         for item in batch.items {
             steps.push(match item {
                 Item::Done(step) => step,

@@ -64,23 +64,44 @@ pub(super) fn same_metadata(a: &Entry, b: &Entry) -> bool {
 }
 
 /// Opens a regular file or a folder for reading, without touching its access time where that is allowed.
-pub(super) fn open_to_read(root: BorrowedFd<'_>, path: &EntryPath) -> rustix::io::Result<OwnedFd> {
+pub(super) fn open_to_read(folder: BorrowedFd<'_>, path: &[u8]) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-    match open_beneath(root, path.as_bytes(), flags | OFlags::NOATIME) {
-        Err(Errno::PERM) => open_beneath(root, path.as_bytes(), flags),
+    match open_beneath(folder, path, flags | OFlags::NOATIME) {
+        Err(Errno::PERM) => open_beneath(folder, path, flags),
         other => other,
+    }
+}
+
+/// The folder that a worker reads from at the moment, opened: its entries are opened from there, not each from the root.
+#[derive(Default)]
+struct Folder(Option<(Vec<u8>, OwnedFd)>);
+
+impl Folder {
+    /// The folder `path` below `root`.
+    fn open(&mut self, root: BorrowedFd<'_>, path: &[u8]) -> rustix::io::Result<BorrowedFd<'_>> {
+        if self.0.as_ref().is_none_or(|(open, _)| open != path) {
+            let fd = open_beneath(root, path, OFlags::PATH | OFlags::DIRECTORY)?;
+            self.0 = Some((path.to_vec(), fd));
+        }
+        self.0.as_ref().map(|(_, fd)| fd.as_fd()).ok_or(Errno::BADF)
     }
 }
 
 /// Reads entries for one worker.
 pub(super) struct Reader<'a> {
     pub(super) builder: Builder<'a>,
+    folder: Folder,
     buffer: Vec<u8>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(builder: Builder<'a>) -> Self {
-        Reader { builder, buffer: Vec::new() }
+        Reader { builder, folder: Folder::default(), buffer: Vec::new() }
+    }
+
+    /// Forgets the folder in hand: what is read next is found from the root again, wherever its folder is by then.
+    pub(super) fn refresh(&mut self) {
+        self.folder = Folder::default();
     }
 
     /// Stores any entry that has no data: all but regular files.
@@ -101,12 +122,14 @@ impl<'a> Reader<'a> {
     }
 
     /// Everything about an entry without data.
-    fn look(&self, facts: &Facts) -> io::Result<Entry> {
-        let (root, path) = (self.builder.run.root, &facts.entry.path);
-        let bare = || open_beneath(root, path.as_bytes(), OFlags::PATH);
+    fn look(&mut self, facts: &Facts) -> io::Result<Entry> {
+        let path = &facts.entry.path;
+        let (parent, name) = path.split();
+        let folder = self.folder.open(self.builder.run.root, parent)?;
+        let bare = || open_beneath(folder, name, OFlags::PATH);
         let (fd, open) = match facts.entry.kind {
             // A folder that may not be listed is kept all the same, without contents; the lister names it.
-            EntryKind::Directory => match open_to_read(root, path) {
+            EntryKind::Directory => match open_to_read(folder, name) {
                 Err(Errno::ACCESS) => (bare()?, false),
                 opened => (opened?, true),
             },
@@ -151,7 +174,8 @@ impl<'a> Reader<'a> {
         previous: Option<&Entry>,
         last: bool,
     ) -> io::Result<Result<(Option<Outcome>, bool)>> {
-        let fd = open_to_read(self.builder.run.root, path)?;
+        let (parent, name) = path.split();
+        let fd = open_to_read(self.folder.open(self.builder.run.root, parent)?, name)?;
         let before = facts_of(&fd, b"", path.clone())?;
         if before.entry.kind != EntryKind::File {
             return Err(Errno::STALE.into());
@@ -185,13 +209,17 @@ impl<'a> Reader<'a> {
         // One byte more than expected shows a file that grew.
         self.buffer.resize(self.buffer.len().max(PIECE + 1), 0);
         let mut n = 0;
-        while n <= size {
+        loop {
             match rustix::io::pread(fd, &mut self.buffer[n..=size], n as u64)? {
                 0 => break,
                 read => n += read,
             }
+            // All that was expected, and less than was asked for: that is its end. Should it grow now, its facts show it.
+            if n >= size {
+                break;
+            }
         }
-        let stable = n == size && held_still(&before, &facts_of(fd, b"", entry.path.clone())?);
+        let stable = n == size && held_still(&before, &facts_of(fd, b"", EntryPath::root())?);
         if !stable && !last {
             return Ok(Ok((None, false)));
         }
@@ -274,7 +302,7 @@ impl<'a> Reader<'a> {
         if let Some(errno) = failure {
             return Err(errno.into());
         }
-        let stable = !short && held_still(before, &facts_of(fd, b"", entry.path.clone())?);
+        let stable = !short && held_still(before, &facts_of(fd, b"", EntryPath::root())?);
         if !stable && !last {
             return Ok(Ok((None, false)));
         }

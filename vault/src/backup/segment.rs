@@ -11,7 +11,7 @@ use crate::entry::{Member, Piece};
 use crate::error::{Error, Result};
 use crate::member::{BLOCK, padding};
 use crate::progress::Progress;
-use crate::seal::{LINKS, RunKey, SealWriter, Sealed};
+use crate::seal::{LINKS, Press, RunKey, SealWriter, Sealed};
 use crate::vault::Vault;
 
 /// What all threads of one run share.
@@ -54,6 +54,8 @@ pub(super) struct Filled {
 pub(super) struct Builder<'a> {
     pub(super) run: &'a Run<'a>,
     open: Option<(u64, SealWriter)>,
+    /// From the segment before.
+    press: Option<Press>,
     filled: Sender<Filled>,
     links: bool,
 }
@@ -65,12 +67,12 @@ fn failed(source: io::Error) -> Error {
 impl<'a> Builder<'a> {
     /// A builder for members of any kind but hard links.
     pub(super) fn new(run: &'a Run<'a>, filled: Sender<Filled>) -> Self {
-        Builder { run, open: None, filled, links: false }
+        Builder { run, open: None, press: None, filled, links: false }
     }
 
     /// A builder for hard links: its segments come last in the run's stream, so that stock tar finds every first name made.
     pub(super) fn for_links(run: &'a Run<'a>, filled: Sender<Filled>) -> Self {
-        Builder { run, open: None, filled, links: true }
+        Builder { run, open: None, press: None, filled, links: true }
     }
 
     /// Begins a member of `head` and `data` bytes in a segment that has room for all of it, and writes `head`.
@@ -83,7 +85,11 @@ impl<'a> Builder<'a> {
         if self.open.is_none() {
             let counter = if self.links { &self.run.link_numbers } else { &self.run.numbers };
             let number = counter.fetch_add(1, Ordering::Relaxed);
-            let writer = SealWriter::new(self.run.vault.store.as_ref(), self.run.key, number, self.run.level)?;
+            let (store, key) = (self.run.vault.store.as_ref(), self.run.key);
+            let writer = match self.press.take() {
+                Some(press) => SealWriter::with(press, store, key, number)?,
+                None => SealWriter::new(store, key, number, self.run.level)?,
+            };
             self.open = Some((number, writer));
         }
         let Some((number, writer)) = &mut self.open else { return Err(failed(io::ErrorKind::Other.into())) };
@@ -123,7 +129,8 @@ impl<'a> Builder<'a> {
     /// Closes the segment in hand and passes it on to be made durable.
     pub(super) fn finish(&mut self) -> Result<()> {
         if let Some((number, writer)) = self.open.take() {
-            let sealed = writer.finish().map_err(failed)?;
+            let (sealed, press) = writer.finish_and_keep().map_err(failed)?;
+            self.press = Some(press);
             // The finisher hangs up only when it failed, and then its own error is the one that counts.
             let gone = |_| failed(io::Error::other("the run was given up"));
             self.filled.send(Filled { number, sealed }).map_err(gone)?;

@@ -42,6 +42,17 @@ impl Inode<'_> {
         }
     }
 
+    /// Whether an open inode has the entry's owner: what root makes is root's, and each change is one of the filesystem's
+    /// transactions.
+    fn owned(&self, entry: &Entry) -> bool {
+        match self {
+            Inode::Open(fd) => {
+                rustix::fs::fstat(fd).is_ok_and(|stat| (stat.st_uid, stat.st_gid) == (entry.uid, entry.gid))
+            }
+            Inode::Handle(_) => false,
+        }
+    }
+
     fn chmod(&self, entry: &Entry) -> Made<()> {
         let mode = Mode::from_raw_mode(entry.mode);
         match self {
@@ -103,7 +114,7 @@ impl Tree {
             Err(errno) if !fat => self.settle(&entry.path, doing, errno),
             _ => Ok(()),
         };
-        if self.owner {
+        if self.owner && !inode.owned(entry) {
             settle("setting the owner", inode.chown(entry))?;
         }
         self.apply_xattrs(inode, entry, fat)?;

@@ -4,6 +4,7 @@ mod damage;
 mod files;
 mod metadata;
 mod tree;
+mod writeback;
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::AsFd;
@@ -24,7 +25,7 @@ use crate::identity::Identities;
 use crate::path::EntryPath;
 use crate::progress::Progress;
 use crate::source::open_beneath;
-use crate::sweep::{self, Sweep, Visitor};
+use crate::sweep::{self, Survey, Sweep, Visitor};
 use crate::vault::Vault;
 use crate::verify::Fault;
 
@@ -123,9 +124,11 @@ impl Vault {
         }
         let (block_size, damage) = (sweep.block_size, Damage::new(sweep.block_size));
         let work = Work { restore, tree, scope, block_size, damage, sums: Sums::default() };
-        work.folders(&catalogue)?;
-        sweep.run(&work, restore.workers)?;
-        work.hard_links(&catalogue)?;
+        let (survey, links) = work.prepare(&sweep)?;
+        work.sweep(&sweep, &survey)?;
+        if links {
+            work.hard_links(&catalogue)?;
+        }
         work.finish_folders_and_large(&catalogue)?;
         work.tree.sync()?;
         Ok(work.report())
@@ -191,24 +194,40 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Makes all folders, open to this process alone, and large files at their size.
-    fn folders(&self, catalogue: &SealedCatalogue) -> Result<()> {
+    /// Makes all folders, open to this process alone, and large files at their size. Returns what the sweep will meet, and
+    /// whether there are hard links to be made.
+    fn prepare(&self, sweep: &Sweep<'_>) -> Result<(Survey, bool)> {
+        let (mut survey, mut links) = (sweep.survey(), false);
         let mut place = None;
-        for entry in catalogue.lines()? {
+        for entry in sweep.catalogue.lines()? {
             let entry = entry?;
-            if entry.kind == EntryKind::Directory && self.scope.wants_folder(&entry.path) && !entry.path.is_root() {
+            links |= entry.kind == EntryKind::HardLink;
+            let Some(entry) = self.select(entry) else { continue };
+            sweep.count(&mut survey, &entry, false);
+            if entry.kind == EntryKind::Directory && !entry.path.is_root() {
                 if let Err(errno) = self.tree.make_folder(&mut place, &entry.path) {
                     self.tree.settle(&entry.path, "making the folder", errno)?;
                 }
             } else if entry.blocks.is_some()
-                && let Some(entry) = self.select(entry)
                 && let Err(errno) = self.make_large(&mut place, &entry)
             {
                 self.tree.settle(&entry.path, "making the file", errno)?;
             }
         }
         thaw(&self.tree.root);
-        Ok(())
+        Ok((survey, links))
+    }
+
+    /// Everything but folders and hard links.
+    fn sweep(&self, sweep: &Sweep<'_>, survey: &Survey) -> Result<()> {
+        let (going_on, over) = crossbeam_channel::bounded(0);
+        std::thread::scope(|scope| {
+            let written = scope.spawn(move || writeback::keep_up(&self.tree, &self.sums.bytes, &over));
+            let swept = sweep.run(self, survey, self.restore.workers);
+            drop(going_on);
+            let written = written.join().unwrap_or_else(|_| Err(Error::invalid("restore", "a thread ended early")));
+            swept.and(written)
+        })
     }
 
     fn hard_links(&self, catalogue: &SealedCatalogue) -> Result<()> {

@@ -130,7 +130,7 @@ type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 /// All xattrs, sorted by name. An `O_PATH` descriptor cannot be asked itself; its link in /proc leads to the inode, a
 /// symlink included.
 fn xattrs_of(fd: BorrowedFd<'_>, by_path: bool) -> io::Result<Xattrs> {
-    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let path = if by_path { format!("/proc/self/fd/{}", fd.as_raw_fd()) } else { String::new() };
     let mut names = [0u8; 4096];
     let listed = |buffer: &mut [u8]| match by_path {
         true => rustix::fs::listxattr(path.as_str(), buffer),

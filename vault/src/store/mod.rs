@@ -18,6 +18,8 @@ pub trait Store: Send + Sync + Debug {
     fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>>;
     /// The object as a stream.
     fn open(&self, name: &str) -> Result<Box<dyn Read + Send>>;
+    /// Says that an object will be read soon. Does nothing where nothing can be fetched ahead.
+    fn expect(&self, _name: &str) {}
     /// Size in bytes.
     fn size(&self, name: &str) -> Result<u64>;
     /// Names of all objects below the folder `prefix`, sorted; empty when there is no such folder.
