@@ -9,8 +9,10 @@ mod capture;
 mod cli;
 mod commands;
 mod config;
+mod copying;
 mod exit;
 mod identity;
+mod location;
 mod medium;
 mod progress;
 mod reading;
@@ -19,6 +21,7 @@ mod size;
 mod snapshot;
 mod state;
 mod stick;
+mod storage;
 
 use std::process::ExitCode;
 
@@ -56,6 +59,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Show(args) => commands::show::run(&context, args),
         Command::Verify(args) => commands::verify::run(&context, args),
         Command::Extract(args) => commands::extract::run(&context, args),
+        Command::Copy(args) => commands::copy::run(&context, args),
         Command::Attest(args) => commands::attest::run(&context, args),
         Command::Completions { .. } | Command::Man { .. } => Ok(Exit::Done),
     }

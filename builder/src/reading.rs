@@ -1,7 +1,5 @@
 //! Opening a vault to read: which one, whose signatures count, and its snapshots as verified manifests.
 
-use std::path::{Path, PathBuf};
-
 use anyhow::Context as _;
 use manifest::{HostName, PublicKey, Serial, Unverified, Verified};
 use vault::Vault;
@@ -9,6 +7,7 @@ use vault::Vault;
 use crate::cli::Reading;
 use crate::commands::Context;
 use crate::exit::{Exit, refusal};
+use crate::location::Location;
 use crate::medium;
 use crate::state::read_signers;
 
@@ -16,13 +15,14 @@ use crate::state::read_signers;
 pub type Manifest = manifest::Manifest<vault::Contents>;
 
 /// A vault that is open for reading.
+#[derive(Clone)]
 pub struct Opened {
     /// The vault.
     pub vault: Vault,
     /// The host whose snapshots are read.
     pub host: HostName,
     trusted: Vec<PublicKey>,
-    place: PathBuf,
+    place: Location,
 }
 
 impl Opened {
@@ -35,7 +35,7 @@ impl Opened {
             Some(place) => place.clone(),
             None => default_place(context)?,
         };
-        let vault = medium::open(&place)?;
+        let vault = place.open(context)?;
         let trusted = match &args.signers {
             Some(file) => read_signers(file)?,
             None => context.state.trusted()?,
@@ -51,8 +51,35 @@ impl Opened {
         Ok(Self { vault, host, trusted, place })
     }
 
+    /// A vault that is open already.
+    #[cfg(test)]
+    pub fn with(vault: Vault, host: HostName, trusted: Vec<PublicKey>, place: Location) -> Self {
+        Self { vault, host, trusted, place }
+    }
+
+    /// The hosts that have snapshots here.
+    ///
+    /// # Errors
+    /// When the vault cannot be read.
+    pub fn hosts(&self) -> anyhow::Result<Vec<HostName>> {
+        let parse = |name: String| {
+            name.parse().map_err(|error| refusal(Exit::Corrupt, format!("the vault's host folder: {error}")))
+        };
+        self.vault.hosts()?.into_iter().map(parse).collect()
+    }
+
+    /// The same vault, with the snapshots of another host.
+    pub fn for_host(&self, host: HostName) -> Self {
+        Self { host, ..self.clone() }
+    }
+
+    /// Whose signatures count.
+    pub fn trusted(&self) -> &[PublicKey] {
+        &self.trusted
+    }
+
     /// Where the vault is.
-    pub fn place(&self) -> &Path {
+    pub fn place(&self) -> &Location {
         &self.place
     }
 
@@ -92,7 +119,7 @@ impl Opened {
         let serial = serial.ok_or_else(|| {
             refusal(
                 Exit::NoVault,
-                format!("there is no snapshot {choice} of {} in {}", self.host, self.place.display()),
+                format!("there is no snapshot {choice} of {} in {}", self.host, self.place),
             )
         })?;
         self.manifest(serial)
@@ -106,8 +133,8 @@ impl Opened {
         let manifests: Vec<_> =
             self.serials()?.into_iter().map(|serial| self.manifest(serial)).collect::<anyhow::Result<_>>()?;
         check_chain(&manifests)?;
-        let known = context.state.newest(self.vault.id(), &self.host)?;
-        refuse_rollback(known.as_ref(), manifests.last(), &self.place.to_string_lossy())?;
+        let known = context.state.newest_at(self.vault.id(), &self.host, &self.place)?;
+        refuse_rollback(known.as_ref(), manifests.last(), &self.place.to_string())?;
         Ok(manifests)
     }
 }
@@ -140,7 +167,7 @@ pub fn read_manifest(
 }
 
 /// Checks that each manifest names the one before it. A gap (what was pruned) is no break; a wrong digest is.
-fn check_chain(manifests: &[Verified<Manifest>]) -> anyhow::Result<()> {
+pub fn check_chain(manifests: &[Verified<Manifest>]) -> anyhow::Result<()> {
     for pair in manifests.windows(2) {
         let [earlier, later] = pair else { continue };
         let follows = later.serial.0 == earlier.serial.0 + 1;
@@ -196,9 +223,10 @@ fn choose_host(vault: &Vault, named: Option<&str>, context: &Context) -> anyhow:
 }
 
 /// The configured vault or stick, else the stick made last, wherever it is plugged in now.
-fn default_place(context: &Context) -> anyhow::Result<PathBuf> {
-    match context.config.vault.as_ref().or(context.config.stick.as_ref()) {
-        Some(place) => Ok(place.clone()),
-        None => medium::find_known(context),
+fn default_place(context: &Context) -> anyhow::Result<Location> {
+    match (&context.config.vault, &context.config.stick) {
+        (Some(place), _) => Ok(place.clone()),
+        (None, Some(stick)) => Ok(stick.clone().into()),
+        (None, None) => Ok(medium::find_known(context)?.into()),
     }
 }

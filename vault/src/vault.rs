@@ -14,7 +14,7 @@ use crate::store::{Lock, Store, check_name};
 pub const VERSION: u32 = 1;
 const VAULT_JSON: &str = "vault.json";
 /// Small objects (vault.json, manifests, keys, audit logs) are refused above this size.
-const SMALL: u64 = 256 << 20;
+pub(crate) const SMALL: u64 = 256 << 20;
 
 /// What [`Vault::init`] needs.
 #[derive(Debug, Clone)]

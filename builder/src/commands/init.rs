@@ -1,4 +1,4 @@
-//! `lifeboat init`: a vault in a folder, the host's signing key, a recovery identity.
+//! `lifeboat init`: a vault in an empty place, the host's signing key, a recovery identity.
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
@@ -8,7 +8,7 @@ use vault::{InitOptions, Vault};
 use crate::cli::Init;
 use crate::commands::Context;
 use crate::exit::{Exit, refusal};
-use crate::{identity, medium};
+use crate::identity;
 
 #[derive(Serialize)]
 struct Report {
@@ -25,8 +25,8 @@ struct Report {
 /// # Errors
 /// When the folder holds something (30), consent is missing (31), or writing fails.
 pub fn run(context: &Context, args: &Init) -> anyhow::Result<Exit> {
-    consent(args.yes, &format!("make a vault in {}?", args.vault.display()))?;
-    let store = medium::new_folder(&args.vault)?;
+    consent(args.yes, &format!("make a vault in {}?", args.vault))?;
+    let store = args.vault.new_store(context)?;
     let host = context.config.host_name()?;
     let key = context.state.host_key_or_new(&host)?;
     let (recipients, is_new) = identity::recipients_or_new(&args.identity)?;
