@@ -78,7 +78,8 @@ pub struct Waiver {
     pub reason: String,
 }
 
-const KEYS: &[&str] = &["version", "host_name", "vault", "stick", "compress", "stale_after_days", "exclude", "waive", "s3", "rclone"];
+const KEYS: &[&str] =
+    &["version", "host_name", "vault", "stick", "compress", "stale_after_days", "exclude", "waive", "s3", "rclone"];
 const S3_KEYS: &[&str] = &["endpoint", "region", "profile", "credentials_file", "ca_file", "virtual_hosted"];
 const RCLONE_KEYS: &[&str] = &["program", "config"];
 const WAIVER_KEYS: &[&str] = &["what", "reason"];

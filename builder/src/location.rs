@@ -71,7 +71,9 @@ impl FromStr for Location {
         match text.split_once("://") {
             _ if text.is_empty() => Err("a folder, a stick, s3://BUCKET/PREFIX or rclone:REMOTE:PATH is wanted".into()),
             Some((scheme, _)) if !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric()) => {
-                Err(format!("vaults on {scheme}:// are not known; there are s3://BUCKET/PREFIX and rclone:REMOTE:PATH (for a folder of this name write ./{text})"))
+                Err(format!(
+                    "vaults on {scheme}:// are not known; there are s3://BUCKET/PREFIX and rclone:REMOTE:PATH (for a folder of this name write ./{text})"
+                ))
             }
             _ => Ok(Self::Path(text.into())),
         }
@@ -104,7 +106,9 @@ impl Bucket {
                 Some(("endpoint", url)) => parsed.endpoint = Some(url.into()),
                 Some(("region", name)) => parsed.region = Some(name.into()),
                 Some(("profile", name)) => parsed.profile = Some(name.into()),
-                _ => return Err(format!("{pair:?} is not known; there are endpoint=URL, region=NAME and profile=NAME")),
+                _ => {
+                    return Err(format!("{pair:?} is not known; there are endpoint=URL, region=NAME and profile=NAME"));
+                }
             }
         }
         Ok(parsed)

@@ -24,7 +24,17 @@ pub const VAULT_FOLDER: &str = "vault";
 
 /// What lies in the root of a vault; `lost+found` where it is a filesystem of its own.
 const IN_A_VAULT: &[&str] = &[
-    "vault.json", "vault.json.sig", "keys", "segments", "catalogues", "manifests", "audit", "identities", "recipients", "lock", "tmp",
+    "vault.json",
+    "vault.json.sig",
+    "keys",
+    "segments",
+    "catalogues",
+    "manifests",
+    "audit",
+    "identities",
+    "recipients",
+    "lock",
+    "tmp",
     "lost+found",
 ];
 

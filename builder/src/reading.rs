@@ -117,10 +117,7 @@ impl Opened {
             }
         };
         let serial = serial.ok_or_else(|| {
-            refusal(
-                Exit::NoVault,
-                format!("there is no snapshot {choice} of {} in {}", self.host, self.place),
-            )
+            refusal(Exit::NoVault, format!("there is no snapshot {choice} of {} in {}", self.host, self.place))
         })?;
         self.manifest(serial)
     }

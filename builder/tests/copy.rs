@@ -98,7 +98,11 @@ fn an_object_that_is_damaged_where_it_comes_from_is_not_stored() {
     flip(&segment);
     site.refused(21, &[&name], &["copy", "--from", "vault", "--to", "copy"]);
     let there = files(&site.path("copy"));
-    assert!(there.keys().all(|found| !found.ends_with(&name) && !found.starts_with("manifests/")), "{:?}", there.keys());
+    assert!(
+        there.keys().all(|found| !found.ends_with(&name) && !found.starts_with("manifests/")),
+        "{:?}",
+        there.keys()
+    );
 }
 
 #[test]

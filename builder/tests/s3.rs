@@ -4,15 +4,15 @@
 
 #[path = "../../vault/tests/contract/mod.rs"]
 mod contract;
-mod server;
 mod copies;
+mod server;
 
 use std::fs;
 use std::process::Command;
 use std::sync::Arc;
 
-use server::{Server, server};
 use copies::{Site, files};
+use server::{Server, server};
 use vault::Store as _;
 
 /// A host that has the server's credentials in its environment.
@@ -230,7 +230,8 @@ fn a_bucket_with_object_lock_keeps_what_a_thief_of_the_credentials_deletes() {
         let refused = server.request(&["DELETE", &locked]).unwrap_err();
         assert!(refused.contains("AccessDenied"), "{refused}");
         let spoil: &[&str] = if at % 2 == 0 { &["DELETE", &object] } else { &["PUT", &object, "rule.xml"] };
-        let spoil: Vec<_> = spoil.iter().map(|arg| arg.replace("rule.xml", site.path("rule.xml").to_str().unwrap())).collect();
+        let spoil: Vec<_> =
+            spoil.iter().map(|arg| arg.replace("rule.xml", site.path("rule.xml").to_str().unwrap())).collect();
         server.request(&spoil.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
     }
     let spoiled = site.run(&["verify", "--vault", &vault]);

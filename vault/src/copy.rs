@@ -40,8 +40,7 @@ impl Contents {
         let segments = self.segments.iter();
         let segments = segments.map(|one| Part { name: one.object(), size: one.size, sha256: one.sha256 });
         let catalogue = &self.catalogue;
-        let catalogue =
-            Part { name: catalogue.object.clone(), size: catalogue.size, sha256: catalogue.sha256 };
+        let catalogue = Part { name: catalogue.object.clone(), size: catalogue.size, sha256: catalogue.sha256 };
         keys.chain(segments).chain([catalogue]).collect()
     }
 }
@@ -212,7 +211,10 @@ fn carry_one(from: &dyn Store, to: &dyn Store, part: &Part, progress: &dyn Progr
         progress.advance(n as u64, 0);
     }
     if size != part.size || Digest(hasher.finalize().into()) != part.sha256 {
-        return Err(Error::corrupt(name, "differs from what was signed where it is copied from; nothing of it was stored"));
+        return Err(Error::corrupt(
+            name,
+            "differs from what was signed where it is copied from; nothing of it was stored",
+        ));
     }
     output.commit(name)
 }

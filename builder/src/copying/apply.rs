@@ -16,6 +16,9 @@ const BEFORE: &str = "identities";
 /// Folder of the descriptions that followed the first.
 const AFTER: &str = "recipients";
 
+/// Descriptions, identities and logs are refused above this size.
+const SMALL: u64 = 256 << 20;
+
 /// What a copy did.
 #[derive(Debug, Default)]
 pub struct Done {
@@ -54,7 +57,8 @@ pub fn apply(plan: &mut Plan, from: &Opened, jobs: usize, all: bool, bar: &dyn P
         if all || !plan.store.proves_writes() {
             let faults = plan.target.check(&carried, jobs, bar)?;
             if let Some(fault) = faults.first() {
-                let message = format!("{fault}: read back after it was copied; the medium does not keep what is written to it");
+                let message =
+                    format!("{fault}: read back after it was copied; the medium does not keep what is written to it");
                 return Err(refusal(Exit::Corrupt, message));
             }
             done.read_back += carried.len();
@@ -81,12 +85,12 @@ pub fn apply(plan: &mut Plan, from: &Opened, jobs: usize, all: bool, bar: &dyn P
 /// Exit 22 when a description differs.
 fn copy_files(from: &dyn Store, to: &dyn Store) -> anyhow::Result<()> {
     for name in files(from)? {
-        let bytes = match from.read(&name, u64::MAX) {
+        let bytes = match from.read(&name, SMALL) {
             // Not every vault is signed.
             Err(vault::Error::NotFound { .. }) if name.ends_with(".sig") => continue,
             other => other?,
         };
-        match to.read(&name, u64::MAX) {
+        match to.read(&name, SMALL) {
             Err(vault::Error::NotFound { .. }) => to.write_new(&name, &bytes)?,
             Ok(there) if there == bytes => {}
             // A signature that a cut left alone, of a description that has come to be another since.
@@ -95,7 +99,8 @@ fn copy_files(from: &dyn Store, to: &dyn Store) -> anyhow::Result<()> {
                 to.write_new(&name, &bytes)?;
             }
             Ok(_) => {
-                let message = format!("{name} differs between the two vaults: they tell two stories; nothing was copied");
+                let message =
+                    format!("{name} differs between the two vaults: they tell two stories; nothing was copied");
                 return Err(refusal(Exit::RolledBack, message));
             }
             Err(error) => return Err(error.into()),
@@ -120,7 +125,7 @@ fn files(from: &dyn Store) -> anyhow::Result<Vec<String>> {
 fn copy_audit(from: &Opened, to: &dyn Store) -> anyhow::Result<Option<String>> {
     let name = format!("audit/{}.log", from.host);
     let here = from.vault.audit(from.host.as_str())?;
-    let there = match to.read(&name, u64::MAX) {
+    let there = match to.read(&name, SMALL) {
         Err(vault::Error::NotFound { .. }) => Vec::new(),
         other => other?,
     };

@@ -107,7 +107,10 @@ pub fn plan(
         }
         let chain = standing::in_order(there);
         check_chain(&chain).map_err(|error| {
-            refusal(Exit::RolledBack, format!("{error:#}; {} and {to} tell two stories, nothing was copied", from.place()))
+            refusal(
+                Exit::RolledBack,
+                format!("{error:#}; {} and {to} tell two stories, nothing was copied", from.place()),
+            )
         })?;
         newest.extend(chain.last().map(|last| (host.clone(), last.serial, last.digest().clone())));
     }
@@ -127,7 +130,9 @@ fn open_target(from: &Opened, store: &Arc<dyn Store>, to: &Location) -> anyhow::
         Exit::Guard,
         format!(
             "{to} is the vault {}, and {} is the vault {}: a copy has the id of what it is a copy of, so copy to an empty place; nothing was changed",
-            other.id(), from.place(), from.vault.id()
+            other.id(),
+            from.place(),
+            from.vault.id()
         ),
     ))
 }

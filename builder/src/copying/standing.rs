@@ -10,6 +10,9 @@ use crate::exit::{Exit, refusal};
 use crate::location::Location;
 use crate::reading::{Manifest, Opened};
 
+/// Manifests are refused above this size.
+const LARGEST: u64 = 256 << 20;
+
 /// A manifest that is at the target.
 pub struct Held {
     object: String,
@@ -34,8 +37,8 @@ pub fn read(other: Option<&Vault>, from: &Opened, to: &Location) -> anyhow::Resu
     let names = names(other, &from.host)?;
     let mut held = Vec::new();
     for (object, _) in names {
-        let json = other.store().read(&object, u64::MAX)?;
-        let signature = other.store().read(&format!("{object}.sig"), u64::MAX)?;
+        let json = other.store().read(&object, LARGEST)?;
+        let signature = other.store().read(&format!("{object}.sig"), LARGEST)?;
         let manifest: Verified<Manifest> = Unverified { json: &json, signature: &signature }
             .verify(from.trusted())
             .with_context(|| format!("{object} in {to}; nothing was copied"))?;

@@ -78,16 +78,21 @@ impl Profile {
             }
             _ => None,
         };
-        Ok(Self { name: name.into(), file: credentials, keys, endpoint: value("endpoint_url"), region: value("region") })
+        Ok(Self {
+            name: name.into(),
+            file: credentials,
+            keys,
+            endpoint: value("endpoint_url"),
+            region: value("region"),
+        })
     }
 }
 
 fn read(file: &Path, needed: bool) -> anyhow::Result<String> {
     match std::fs::read_to_string(file) {
         Err(error) if !needed && error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
-        other => other.map_err(|error| {
-            refusal(Exit::Usage, format!("reading the credentials in {}: {error}", file.display()))
-        }),
+        other => other
+            .map_err(|error| refusal(Exit::Usage, format!("reading the credentials in {}: {error}", file.display()))),
     }
 }
 

@@ -51,17 +51,20 @@ impl RcloneStore {
         let program = match config.program {
             Some(program) if program.is_file() => program,
             Some(program) => {
-                let message = format!("there is no program {}, which the configuration names as rclone", program.display());
+                let message =
+                    format!("there is no program {}, which the configuration names as rclone", program.display());
                 return Err(refusal(Exit::Usage, message));
             }
             None => exec::find("rclone").ok_or_else(|| refusal(Exit::Usage, NO_PROGRAM))?,
         };
-        let root = if remote.remote.is_empty() { remote.path.clone() } else { format!("{}:{}", remote.remote, remote.path) };
+        let root =
+            if remote.remote.is_empty() { remote.path.clone() } else { format!("{}:{}", remote.remote, remote.path) };
         Ok(Self { program, config: config.config, root, lost: Arc::default() })
     }
 
     fn command(&self, verb: &str) -> Command {
-        let mut command = Command::new(&self.program).args([verb, "--log-level", "ERROR"]);
+        // Rclone's library for S3 fails where this variable is set, which is ours; rclone has RCLONE_CA_CERT.
+        let mut command = Command::new(&self.program).args([verb, "--log-level", "ERROR"]).env("AWS_CA_BUNDLE", "");
         if let Some(config) = &self.config {
             command = command.arg("--config").arg(config);
         }

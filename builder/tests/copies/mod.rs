@@ -56,7 +56,7 @@ impl Site {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
         command.args(args).current_dir(self.folder.path()).env("LIFEBOAT_STATE", self.path("state"));
-        for name in ["LIFEBOAT_CONFIG", "AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_") || name == "LIFEBOAT_CONFIG") {
             command.env_remove(name);
         }
         command.env("HOME", self.path("home")).env("TMPDIR", self.folder.path());
