@@ -91,7 +91,7 @@ mod bucket {
                 options.mode = object_store::PutMode::Overwrite;
             }
             let done = self.0.put_opts(path, payload, options).await?;
-            if self.1 == Oddity::LosesAnswers && self.2.fetch_add(1, Ordering::SeqCst) % 2 == 0 {
+            if self.1 == Oddity::LosesAnswers && self.2.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
                 return Err(object_store::Error::Generic { store: "odd", source: "connection reset".into() });
             }
             Ok(done)

@@ -84,12 +84,17 @@ impl RcloneStore {
         Ok(format!("{}{between}{name}", self.root))
     }
 
-    fn size_if_there(&self, name: &str) -> Result<Option<u64>> {
+    /// A call for one object by way of its folder: only so is a file that is not there an empty answer on every remote, and only so are
+    /// earlier versions found.
+    fn picking(&self, verb: &str, name: &str) -> Result<Command> {
+        self.place(name)?;
         let (folder, file) = name.rsplit_once('/').unwrap_or(("", name));
         let place = if folder.is_empty() { self.root.clone() } else { self.place(folder)? };
-        self.place(name)?;
-        let command = self.command("lsf").args(["--files-only", "--format", "s", "--include"]).arg(format!("/{file}"));
-        match command.arg(place).read() {
+        Ok(self.command(verb).arg("--include").arg(format!("/{file}")).arg(place))
+    }
+
+    fn size_if_there(&self, name: &str) -> Result<Option<u64>> {
+        match self.picking("lsf", name)?.args(["--files-only", "--format", "s"]).read() {
             Ok(text) if text.trim().is_empty() => Ok(None),
             Ok(text) => {
                 let size = text.trim().parse().map_err(|_| wrap("reading", name, &"rclone gave no size"));
@@ -124,17 +129,27 @@ impl RcloneStore {
         self.put(file.path(), name)
     }
 
-    fn fetch(&self, name: &str) -> Result<Vec<u8>> {
-        // Asked for by its folder, a file that is not there is an empty answer on every remote.
-        self.size(name)?;
-        let output = self.command("cat").arg(self.place(name)?).run();
-        Ok(output.map_err(|error| failed("reading", name, error))?.stdout)
+    /// The whole object, which has `size` bytes.
+    fn fetch(&self, name: &str, size: u64) -> Result<Vec<u8>> {
+        let output = self.picking("cat", name)?.run();
+        let bytes = output.map_err(|error| failed("reading", name, error))?.stdout;
+        if bytes.len() as u64 == size {
+            return Ok(bytes);
+        }
+        Err(wrap("reading", name, &format!("rclone gave {} bytes instead of {size}", bytes.len())))
+    }
+
+    fn fetch_if_there(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.size_if_there(name)?.map(|size| self.fetch(name, size)).transpose()
     }
 }
 
 fn spool() -> io::Result<NamedTempFile> {
-    let folder = std::env::var_os("TMPDIR").map_or_else(|| SPOOL.into(), PathBuf::from);
-    tempfile::Builder::new().prefix("lifeboat-rclone-").tempfile_in(folder)
+    tempfile::Builder::new().prefix("lifeboat-rclone-").tempfile_in(spool_folder())
+}
+
+fn spool_folder() -> PathBuf {
+    std::env::var_os("TMPDIR").map_or_else(|| SPOOL.into(), PathBuf::from)
 }
 
 fn random_name() -> Result<String> {
@@ -179,18 +194,18 @@ impl Store for RcloneStore {
                 what: format!("{size} bytes, larger than the {limit} it may have"),
             });
         }
-        let output = self.command("cat").arg(self.place(name)?).run();
-        Ok(output.map_err(|error| failed("reading", name, error))?.stdout)
+        self.fetch(name, size)
     }
 
     /// Downloads the object to a file that is gone with the stream.
     fn open(&self, name: &str) -> Result<Box<dyn Read + Send>> {
         self.size(name)?;
-        let file = spool().map_err(|error| io_error("reading", name, error))?;
-        let got = self.command("copyto").arg(self.place(name)?).arg(file.path()).run();
+        let folder = tempfile::Builder::new().prefix("lifeboat-rclone-").tempdir_in(spool_folder());
+        let folder = folder.map_err(|error| io_error("reading", name, error))?;
+        let got = self.picking("copy", name)?.arg(folder.path()).run();
         got.map_err(|error| failed("reading", name, error))?;
-        // Rclone may have put a file of its own in the place of ours.
-        let opened = File::open(file.path()).map_err(|error| io_error("reading", name, error))?;
+        let file = name.rsplit_once('/').map_or(name, |(_, file)| file);
+        let opened = File::open(folder.path().join(file)).map_err(|error| io_error("reading", name, error))?;
         Ok(Box::new(opened))
     }
 
@@ -237,10 +252,7 @@ impl Store for RcloneStore {
 
     fn append(&self, name: &str, bytes: &[u8]) -> Result<()> {
         self.check_lease()?;
-        let mut log = match self.fetch(name) {
-            Err(Error::NotFound { .. }) => Vec::new(),
-            other => other?,
-        };
+        let mut log = self.fetch_if_there(name)?.unwrap_or_default();
         log.extend_from_slice(bytes);
         self.put_bytes(&log, name)
     }
@@ -257,10 +269,8 @@ impl Store for RcloneStore {
 
 impl Board for RcloneStore {
     fn read(&self) -> Result<Option<(Vec<u8>, String)>> {
-        match self.fetch("lock") {
-            Err(Error::NotFound { .. }) => Ok(None),
-            other => other.map(|bytes| (bytes.clone(), Digest::sha256(&bytes).to_string())).map(Some),
-        }
+        let lease = self.fetch_if_there("lock")?;
+        Ok(lease.map(|bytes| (bytes.clone(), Digest::sha256(&bytes).to_string())))
     }
 
     fn write(&self, lease: &[u8], replacing: Option<&str>) -> Result<bool> {
