@@ -42,17 +42,25 @@ test: packages
 	@$(MAKE) --no-print-directory units
 	@$(MAKE) --no-print-directory scenarios
 
-.PHONY: lints units
+.PHONY: lints units storage
 lints:
 	cargo clippy --workspace --all-targets -- -D warnings
 
-# nextest where it is installed: it shows each test's time and runs them side by side.
+# nextest where it is installed: it shows each test's time and runs them side by side. It runs each test as a process of its own, and
+# so those that share a server are left to cargo.
 units:
+	@sh scripts/install.sh scripts/s3/packages.txt
 	@if cargo nextest --version >/dev/null 2>&1; then \
-	    cargo nextest run --workspace --exclude qemu-tests && cargo nextest run -p qemu-tests --lib; \
+	    cargo nextest run --workspace --exclude qemu-tests -E 'not (binary(s3) | binary(rclone))' && \
+	    cargo nextest run -p qemu-tests --lib && $(MAKE) --no-print-directory storage; \
 	else \
 	    cargo test --workspace --exclude qemu-tests && cargo test -p qemu-tests --lib; \
 	fi
+
+# Vaults in object storage, behind rclone and over SFTP, against servers that the tests start.
+storage:
+	@sh scripts/install.sh scripts/s3/packages.txt
+	cargo test -p builder --test s3 --test rclone
 
 # One machine at a time: two processors do not emulate four.
 scenarios: programs $(SAMPLE)/raw.env

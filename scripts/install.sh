@@ -1,10 +1,11 @@
 #!/bin/sh
-# Installs the packages of packages.txt that are missing. Runs as root, or as a user who may use sudo.
+# Installs the packages of a list (packages.txt, unless another is named) that are missing. Runs as root, or as a user who may use sudo.
 set -eu
+list=$(realpath "${1:-$(dirname "$0")/packages.txt}")
 cd "$(dirname "$0")"
 
 missing=
-for package in $(grep -v '^#' packages.txt); do
+for package in $(grep -v '^#' "$list"); do
     state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
     [ "$state" = installed ] || missing="$missing $package"
 done

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::key::{Audit, Key, Recovery};
+use crate::location::Location;
 
 /// Bare-metal disaster recovery for Linux hosts.
 ///
@@ -24,6 +25,12 @@ pub struct Cli {
     /// Print the result as JSON on standard output
     #[arg(long, global = true)]
     pub json: bool,
+    /// URL of the S3 server, where the location, the configuration or the profile names none
+    #[arg(long, global = true, value_name = "URL", hide_short_help = true)]
+    pub endpoint: Option<String>,
+    /// Certificates of authorities to trust for S3 beside the system's [default: AWS_CA_BUNDLE]
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    pub ca_file: Option<PathBuf>,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -58,6 +65,8 @@ pub enum Command {
     Prune(Prune),
     /// Make named paths unreadable in all snapshots
     Erase(Erase),
+    /// Copy snapshots to another vault, without any key to open them
+    Copy(Copy),
     /// Compare a restored disk image with a snapshot, entry by entry, without mounting it
     Attest(Attest),
     /// Print completions for a shell
@@ -74,9 +83,9 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct Init {
-    /// Folder of the new vault
-    #[arg(long, value_name = "DIR")]
-    pub vault: PathBuf,
+    /// Where the new vault lies: a folder, s3://BUCKET/PREFIX, rclone:REMOTE:PATH
+    #[arg(long, value_name = "LOCATION")]
+    pub vault: Location,
     #[command(flatten)]
     pub recovery: Recovery,
     /// Do not ask
@@ -136,9 +145,9 @@ pub struct Create {
 
 #[derive(Debug, Args)]
 pub struct Backup {
-    /// Vault folder
-    #[arg(long, value_name = "DIR", conflicts_with = "stick")]
-    pub vault: Option<PathBuf>,
+    /// Vault: a folder, s3://BUCKET/PREFIX, rclone:REMOTE:PATH
+    #[arg(long, value_name = "LOCATION", conflicts_with = "stick")]
+    pub vault: Option<Location>,
     /// Stick: a device or an image file [default: the one in the configuration, or the one made last]
     #[arg(long, value_name = "TARGET")]
     pub stick: Option<PathBuf>,
@@ -186,9 +195,9 @@ pub struct Order {
 /// A vault to read, and whose signatures count.
 #[derive(Debug, Args)]
 pub struct Reading {
-    /// Vault folder, or a stick: a device or an image file
-    #[arg(long, value_name = "DIR|STICK")]
-    pub vault: Option<PathBuf>,
+    /// Vault: a folder, a stick (device or image file), s3://BUCKET/PREFIX, rclone:REMOTE:PATH
+    #[arg(long, value_name = "LOCATION")]
+    pub vault: Option<Location>,
     /// Allowed signers file (as for ssh-keygen) with the keys whose signatures count [default: this host's own]
     #[arg(long, value_name = "FILE")]
     pub signers: Option<PathBuf>,
@@ -200,9 +209,9 @@ pub struct Reading {
 /// A vault to change, and whose signatures count in it.
 #[derive(Debug, Args)]
 pub struct Writing {
-    /// Vault folder
-    #[arg(long, value_name = "DIR", conflicts_with = "stick")]
-    pub vault: Option<PathBuf>,
+    /// The vault: a folder, s3://BUCKET/PREFIX, rclone:REMOTE:PATH
+    #[arg(long, value_name = "LOCATION", conflicts_with = "stick")]
+    pub vault: Option<Location>,
     /// Stick: a device or an image file [default: as for backup]
     #[arg(long, value_name = "TARGET")]
     pub stick: Option<PathBuf>,
@@ -332,6 +341,37 @@ pub struct Extract {
     /// Finish an earlier extraction into this folder that was cut: files that are complete are left alone
     #[arg(long)]
     pub resume: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Copy {
+    /// The vault to copy: a folder, a stick, s3://BUCKET/PREFIX, rclone:REMOTE:PATH [default: as for backup]
+    #[arg(long, value_name = "LOCATION")]
+    pub from: Option<Location>,
+    /// Where to: a copy of this vault that is there already, or an empty place
+    #[arg(long, value_name = "LOCATION")]
+    pub to: Location,
+    /// Only the snapshots of this host
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
+    /// Only these snapshots, by number
+    #[arg(long, value_name = "NUMBER", value_delimiter = ',', conflicts_with = "last")]
+    pub snapshots: Vec<u64>,
+    /// Only the newest ones of each host
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub last: Option<u64>,
+    /// Read back and hash what is there already as well, not only what was copied
+    #[arg(long)]
+    pub verify: bool,
+    /// Objects that are carried at a time; each takes up to 64 MiB of memory where the target is object storage
+    #[arg(long, value_name = "COUNT", default_value = "2", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub jobs: u8,
+    /// Print what would be copied, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Allowed signers file (as for ssh-keygen) with the keys whose signatures count [default: this host's own]
+    #[arg(long, value_name = "FILE")]
+    pub signers: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use serde::Deserialize;
 
 use crate::exit::{Exit, refusal};
+use crate::location::Location;
 
 /// Where it lies unless another file is named.
 const DEFAULT_PATH: &str = "/etc/lifeboat/config.toml";
@@ -18,8 +19,8 @@ pub struct Config {
     pub version: u32,
     /// The host's name in the vault [default: the host name].
     pub host_name: Option<String>,
-    /// Vault folder that `backup` writes to when no stick is meant.
-    pub vault: Option<PathBuf>,
+    /// Vault that `backup` writes to when no stick is meant: a folder, `s3://BUCKET/PREFIX`, `rclone:REMOTE:PATH`.
+    pub vault: Option<Location>,
     /// The stick that `backup` writes to: a device by its stable name, or an image file.
     pub stick: Option<PathBuf>,
     /// Compression of the rescue system: `xz` or `zstd`.
@@ -35,6 +36,10 @@ pub struct Config {
     /// What `prune` keeps.
     #[serde(default)]
     pub prune: Prune,
+    /// How S3-compatible storage is reached.
+    pub s3: Option<S3>,
+    /// How rclone is called.
+    pub rclone: Option<Rclone>,
 }
 
 /// Keep rules; a rule that is not named keeps nothing.
@@ -57,6 +62,35 @@ pub struct Prune {
     pub grace: Option<String>,
 }
 
+/// How S3-compatible storage is reached, where the command line and the environment do not say. No secrets: they lie in files of their own.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct S3 {
+    /// URL of the server.
+    pub endpoint: Option<String>,
+    /// Region.
+    pub region: Option<String>,
+    /// Profile in the credentials file [default: default].
+    pub profile: Option<String>,
+    /// Credentials file, in the form of `~/.aws/credentials`.
+    pub credentials_file: Option<PathBuf>,
+    /// Certificates of authorities to trust beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The bucket is part of the server's name (`BUCKET.s3.example.org`), not of the path.
+    #[serde(default)]
+    pub virtual_hosted: bool,
+}
+
+/// How rclone is called.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rclone {
+    /// The program [default: rclone].
+    pub program: Option<PathBuf>,
+    /// Its configuration file [default: its own].
+    pub config: Option<PathBuf>,
+}
+
 /// Something that need not be captured.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,8 +101,21 @@ pub struct Waiver {
     pub reason: String,
 }
 
-const KEYS: &[&str] =
-    &["version", "host_name", "vault", "stick", "compress", "stale_after_days", "exclude", "waive", "prune"];
+const KEYS: &[&str] = &[
+    "version",
+    "host_name",
+    "vault",
+    "stick",
+    "compress",
+    "stale_after_days",
+    "exclude",
+    "waive",
+    "prune",
+    "s3",
+    "rclone",
+];
+const S3_KEYS: &[&str] = &["endpoint", "region", "profile", "credentials_file", "ca_file", "virtual_hosted"];
+const RCLONE_KEYS: &[&str] = &["program", "config"];
 const WAIVER_KEYS: &[&str] = &["what", "reason"];
 const PRUNE_KEYS: &[&str] =
     &["keep_last", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_within", "grace"];
@@ -97,8 +144,10 @@ impl Config {
         for waiver in table.get("waive").and_then(toml::Value::as_array).into_iter().flatten() {
             refuse_unknown(waiver.as_table().into_iter().flat_map(toml::Table::keys), WAIVER_KEYS, " in [[waive]]")?;
         }
-        let prune = table.get("prune").and_then(toml::Value::as_table);
-        refuse_unknown(prune.into_iter().flat_map(toml::Table::keys), PRUNE_KEYS, " in [prune]")?;
+        for (name, keys) in [("prune", PRUNE_KEYS), ("s3", S3_KEYS), ("rclone", RCLONE_KEYS)] {
+            let table = table.get(name).and_then(toml::Value::as_table);
+            refuse_unknown(table.into_iter().flat_map(toml::Table::keys), keys, &format!(" in [{name}]"))?;
+        }
         let config: Self = toml::from_str(text).map_err(|error| error.to_string())?;
         match config.version {
             1 => {}
@@ -163,6 +212,15 @@ mod tests {
         let error = Config::parse("version = 1\n[prune]\nkeep_dayly = 7\n").unwrap_err();
         assert_eq!(error, "the key `keep_dayly` in [prune] is not known; did you mean `keep_daily`?");
         assert!(Config::parse("version = 1\n[prune]\ngrace = \"soon\"\n").unwrap_err().contains("grace"));
+    }
+
+    #[test]
+    fn storage_has_keys_of_its_own_and_vaults_are_parsed() {
+        let error = Config::parse("version = 1\n[s3]\nendpont = \"x\"\n").unwrap_err();
+        assert_eq!(error, "the key `endpont` in [s3] is not known; did you mean `endpoint`?");
+        let config = Config::parse("version = 1\nvault = \"s3://backups/a\"\n[rclone]\nconfig = \"/x\"\n").unwrap();
+        assert_eq!(config.vault.unwrap().to_string(), "s3://backups/a");
+        assert!(Config::parse("version = 1\nvault = \"ftp://x/y\"\n").unwrap_err().contains("ftp://"));
     }
 
     #[test]

@@ -11,12 +11,14 @@ mod checks;
 mod cli;
 mod commands;
 mod config;
+mod copying;
 mod description;
 mod erasure;
 mod exit;
 mod holdings;
 mod identity;
 mod keep;
+mod location;
 mod medium;
 mod naming;
 mod passphrase;
@@ -27,6 +29,7 @@ mod size;
 mod snapshot;
 mod state;
 mod stick;
+mod storage;
 mod survey;
 mod writing;
 
@@ -71,6 +74,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Diff(args) => commands::diff::run(&context, args),
         Command::Prune(args) => commands::prune::run(&context, args),
         Command::Erase(args) => commands::erase::run(&context, args),
+        Command::Copy(args) => commands::copy::run(&context, args),
         Command::Attest(args) => commands::attest::run(&context, args),
         Command::Completions { .. } | Command::Man { .. } => Ok(Exit::Done),
     }

@@ -22,6 +22,22 @@ use crate::stick::{self, Located};
 /// Folder of the vault on a stick's data partition.
 pub const VAULT_FOLDER: &str = "vault";
 
+/// What lies in the root of a vault; `lost+found` where it is a filesystem of its own.
+const IN_A_VAULT: &[&str] = &[
+    "vault.json",
+    "vault.json.sig",
+    "keys",
+    "segments",
+    "catalogues",
+    "manifests",
+    "audit",
+    "identities",
+    "recipients",
+    "lock",
+    "tmp",
+    "lost+found",
+];
+
 /// A folder for a new vault: made if missing, refused if it holds anything.
 ///
 /// # Errors
@@ -33,6 +49,29 @@ pub fn new_folder(path: &Path) -> anyhow::Result<Arc<dyn Store>> {
         let message =
             format!("{} is not empty; a new vault needs an empty folder, nothing was changed", path.display());
         return Err(refusal(Exit::Guard, message));
+    }
+    Ok(Arc::new(FolderStore::new(path)))
+}
+
+/// A folder for a copy of a vault: one that holds a vault (or a copy that was cut), or that is empty or missing, and then made when the lock is taken.
+///
+/// # Errors
+/// Exit 30 when it holds something else.
+pub fn vault_folder(path: &Path) -> anyhow::Result<Arc<dyn Store>> {
+    let inner = path.join(VAULT_FOLDER);
+    if inner.join("vault.json").is_file() {
+        return Ok(Arc::new(FolderStore::new(inner)));
+    }
+    if !path.try_exists().with_context(|| format!("looking for {}", path.display()))? {
+        return Ok(Arc::new(FolderStore::new(path)));
+    }
+    for entry in fs::read_dir(path).with_context(|| format!("reading the folder {}", path.display()))? {
+        let name = entry.with_context(|| format!("reading the folder {}", path.display()))?.file_name();
+        if !name.to_str().is_some_and(|name| IN_A_VAULT.contains(&name)) {
+            let name = name.to_string_lossy();
+            let message = format!("{} holds {name:?}, which belongs to no vault; nothing was changed", path.display());
+            return Err(refusal(Exit::Guard, message));
+        }
     }
     Ok(Arc::new(FolderStore::new(path)))
 }

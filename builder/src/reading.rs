@@ -1,7 +1,5 @@
 //! Opening a vault to read: which one, whose signatures count, and its snapshots as verified manifests.
 
-use std::path::{Path, PathBuf};
-
 use anyhow::Context as _;
 use manifest::{HostName, Serial, Signer, Unverified, VaultId, Verified};
 use vault::Vault;
@@ -9,6 +7,7 @@ use vault::Vault;
 use crate::cli::Reading;
 use crate::commands::Context;
 use crate::exit::{Exit, refusal};
+use crate::location::Location;
 use crate::naming::SnapshotName;
 use crate::state::read_signers;
 use crate::{description, medium};
@@ -25,7 +24,7 @@ pub struct Opened {
     /// Why the vault's description was passed over, where [`Opened::open_what_is_left`] had to.
     pub wreck: Option<anyhow::Error>,
     trusted: Vec<Signer>,
-    place: PathBuf,
+    place: Location,
 }
 
 impl Opened {
@@ -62,10 +61,10 @@ impl Opened {
             Some(place) => place.clone(),
             None => default_place(context)?,
         };
-        let (store, name) = medium::store(&place)?;
+        let (store, name) = place.store(context)?;
         let (vault, wreck) = match Vault::open(store.clone()) {
             Err(error) if error.kind() == vault::Kind::Corrupt => (Vault::salvage(store, ""), Some(error.into())),
-            other => (other.with_context(|| format!("opening the vault in {}", place.display()))?, None),
+            other => (other.with_context(|| format!("opening the vault in {place}"))?, None),
         };
         Self::judge(context, vault.named(name), wreck, place, args)
     }
@@ -74,7 +73,7 @@ impl Opened {
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn of(context: &Context, vault: Vault, place: PathBuf, args: &Reading) -> anyhow::Result<Self> {
+    pub fn of(context: &Context, vault: Vault, place: Location, args: &Reading) -> anyhow::Result<Self> {
         Self::judge(context, vault, None, place, args)?.whole()
     }
 
@@ -82,7 +81,7 @@ impl Opened {
         context: &Context,
         vault: Vault,
         mut wreck: Option<anyhow::Error>,
-        place: PathBuf,
+        place: Location,
         args: &Reading,
     ) -> anyhow::Result<Self> {
         let trusted = match &args.signers {
@@ -101,10 +100,7 @@ impl Opened {
         }
         let host = choose_host(&vault, args.host.as_deref(), context)?;
         if vault.is_erase_marked() {
-            eprintln!(
-                "lifeboat: an erase in {} was cut; what was to be erased may still be there: run it again",
-                place.display()
-            );
+            eprintln!("lifeboat: an erase in {place} was cut; what was to be erased may still be there: run it again");
         }
         Ok(Self { vault, host, wreck, trusted, place })
     }
@@ -126,7 +122,7 @@ impl Opened {
                 format!(
                     "opening the vault in {}; its snapshots do not need that file: `lifeboat verify` checks them, \
                      `lifeboat extract --keep-going` gives what they hold",
-                    self.place.display()
+                    self.place
                 )
             })),
         }
@@ -137,8 +133,31 @@ impl Opened {
         &self.trusted
     }
 
+    /// A vault that is open already.
+    #[cfg(test)]
+    pub fn with(vault: Vault, host: HostName, trusted: Vec<Signer>, place: Location) -> Self {
+        Self { vault, host, wreck: None, trusted, place }
+    }
+
+    /// The hosts that have snapshots here.
+    ///
+    /// # Errors
+    /// When the vault cannot be read.
+    pub fn hosts(&self) -> anyhow::Result<Vec<HostName>> {
+        let parse = |name: String| {
+            name.parse().map_err(|error| refusal(Exit::Corrupt, format!("the vault's host folder: {error}")))
+        };
+        self.vault.hosts()?.into_iter().map(parse).collect()
+    }
+
+    /// The same vault, with the snapshots of another host.
+    pub fn for_host(&self, host: HostName) -> Self {
+        let (vault, trusted, place) = (self.vault.clone(), self.trusted.clone(), self.place.clone());
+        Self { vault, host, wreck: None, trusted, place }
+    }
+
     /// Where the vault is.
-    pub fn place(&self) -> &Path {
+    pub fn place(&self) -> &Location {
         &self.place
     }
 
@@ -167,10 +186,7 @@ impl Opened {
     pub fn choose(&self, choice: &str) -> anyhow::Result<Verified<Manifest>> {
         let name: SnapshotName = choice.parse().map_err(|error: String| refusal(Exit::Usage, error))?;
         let serial = name.among(&self.serials()?).ok_or_else(|| {
-            refusal(
-                Exit::NoVault,
-                format!("there is no snapshot {choice} of {} in {}", self.host, self.place.display()),
-            )
+            refusal(Exit::NoVault, format!("there is no snapshot {choice} of {} in {}", self.host, self.place))
         })?;
         self.manifest(serial)
     }
@@ -193,8 +209,8 @@ impl Opened {
         let manifests: Vec<_> =
             self.serials()?.into_iter().map(|serial| self.manifest(serial)).collect::<anyhow::Result<_>>()?;
         check_chain(&manifests)?;
-        let known = context.state.newest(self.vault.id(), &self.host)?;
-        refuse_rollback(known.as_ref(), manifests.last(), &self.place.to_string_lossy())?;
+        let known = context.state.newest_at(self.vault.id(), &self.host, &self.place)?;
+        refuse_rollback(known.as_ref(), manifests.last(), &self.place.to_string())?;
         Ok(manifests)
     }
 }
@@ -327,9 +343,10 @@ fn choose_host(vault: &Vault, named: Option<&str>, context: &Context) -> anyhow:
 }
 
 /// The configured vault or stick, else the stick made last, wherever it is plugged in now.
-fn default_place(context: &Context) -> anyhow::Result<PathBuf> {
-    match context.config.vault.as_ref().or(context.config.stick.as_ref()) {
-        Some(place) => Ok(place.clone()),
-        None => medium::find_known(context),
+fn default_place(context: &Context) -> anyhow::Result<Location> {
+    match (&context.config.vault, &context.config.stick) {
+        (Some(place), _) => Ok(place.clone()),
+        (None, Some(stick)) => Ok(stick.clone().into()),
+        (None, None) => Ok(medium::find_known(context)?.into()),
     }
 }

@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::{Exit, refusal};
+use crate::location::Location;
 
 const DEFAULT_PATH: &str = "/var/lib/lifeboat";
 const KEY_FILE: &str = "host_ed25519";
@@ -56,6 +57,11 @@ impl State {
     /// The folder that the environment names, or the default one.
     pub fn here() -> Self {
         let folder = std::env::var_os("LIFEBOAT_STATE").map_or_else(|| DEFAULT_PATH.into(), PathBuf::from);
+        Self::at(folder)
+    }
+
+    /// The state in `folder`.
+    pub fn at(folder: PathBuf) -> Self {
         Self { folder }
     }
 
@@ -118,6 +124,39 @@ impl State {
         self.write_json(&format!("vaults/{vault}/newest-{host}.json"), newest)
     }
 
+    /// The newest snapshot that this host knows of at `place`: a copy may lag behind the vault that it was made from.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub fn newest_at(&self, vault: &str, host: &HostName, place: &Location) -> anyhow::Result<Option<Newest>> {
+        match self.read_json(&copy_name(vault, host, place))? {
+            Some(newest) => Ok(Some(newest)),
+            None => self.newest(vault, host),
+        }
+    }
+
+    /// Remembers what was copied to `place`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn set_copy(&self, vault: &str, host: &HostName, place: &Location, newest: &Newest) -> anyhow::Result<()> {
+        self.write_json(&copy_name(vault, host, place), newest)
+    }
+
+    /// What lies at `place` is no copy any more: this host writes to it.
+    ///
+    /// # Errors
+    /// When the note is there and cannot be removed.
+    pub fn forget_copy(&self, vault: &str, host: &HostName, place: &Location) -> anyhow::Result<()> {
+        let path = self.folder.join(copy_name(vault, host, place));
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("removing {}", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The stick made or used last.
     ///
     /// # Errors
@@ -162,6 +201,13 @@ impl State {
         let folder = path.parent().unwrap_or(&self.folder);
         write_secret(folder, &path, bytes).with_context(|| format!("writing {}", path.display()))
     }
+}
+
+/// File of what is known of a copy. Places are told apart by a digest: they hold bytes that no file's name may.
+fn copy_name(vault: &str, host: &HostName, place: &Location) -> String {
+    let path = place.path().and_then(|path| path.canonicalize().ok());
+    let place = path.map_or_else(|| place.to_string(), |path| path.display().to_string());
+    format!("vaults/{vault}/copy-{}-{host}.json", &Digest::of(place.as_bytes()).as_str()[..16])
 }
 
 fn write_secret(folder: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {

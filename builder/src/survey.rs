@@ -71,7 +71,7 @@ impl Survey {
         let mut errors: Vec<_> = check_chain(&self.manifests).err().into_iter().collect();
         // A newer one that is refused is damage, and has been named.
         if !self.refused.iter().any(|refused| refused.snapshot > last) {
-            errors.extend(refuse_rollback(known.as_ref(), newest, &opened.place().to_string_lossy()).err());
+            errors.extend(refuse_rollback(known.as_ref(), newest, &opened.place().to_string()).err());
         }
         for error in errors {
             self.refuse(last, object(opened, Serial(last)), error.to_string(), exit_of(&error));
@@ -126,7 +126,9 @@ impl Survey {
         let manifests = serials.map(|serial| object(opened, Serial(serial)));
         let mut named: BTreeSet<String> = manifests.flat_map(|name| [format!("{name}.sig"), name]).collect();
         named.extend(self.refused.iter().map(|refused| format!("catalogues/{}/{}", opened.host, refused.snapshot)));
-        named.extend(self.manifests.iter().flat_map(|manifest| manifest.contents.objects().map(|object| object.0)));
+        named.extend(
+            self.manifests.iter().flat_map(|manifest| manifest.contents.parts().into_iter().map(|part| part.name)),
+        );
         named
     }
 }

@@ -1,35 +1,40 @@
-//! A vault that a command writes to: a folder, or the data partition of a stick, mounted for as long as it takes.
+//! A vault that a command writes to: a folder, object storage, or the data partition of a stick, mounted for as long as it takes.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use vault::Vault;
 
 use crate::cli::{self, Reading};
 use crate::commands::Context;
 use crate::description;
-use crate::medium::{self, Stick};
+use crate::location::Location;
+use crate::medium::Stick;
 use crate::reading::Opened;
 
 /// An open vault; [`close`](Self::close) it, so that a stick is unmounted and what was written is on it.
 pub struct Writing {
     /// The vault.
     pub vault: Vault,
+    place: Location,
     stick: Option<Stick>,
 }
 
 impl Writing {
-    /// Opens the vault that `named` is, else that of the configuration, else the stick made last.
+    /// Opens the vault that `named` or `stick` is, else that of the configuration, else the stick made last.
     ///
     /// # Errors
     /// Exit 10 when there is none.
-    pub fn open(context: &Context, named: Option<&Path>) -> anyhow::Result<Self> {
-        match named.or(context.config.vault.as_deref()) {
-            Some(place) if place.is_dir() => Ok(Self { vault: medium::open(place)?, stick: None }),
-            other => {
-                let stick = Stick::open(context, other)?;
-                Ok(Self { vault: stick.vault()?, stick: Some(stick) })
-            }
+    pub fn open(context: &Context, named: Option<&Location>, stick: Option<&Path>) -> anyhow::Result<Self> {
+        match chosen(context, named, stick) {
+            Some(Location::Path(path)) if path.exists() && !path.is_dir() => Self::on_stick(context, Some(&path)),
+            Some(place) => Ok(Self { vault: place.open(context)?, place, stick: None }),
+            None => Self::on_stick(context, stick),
         }
+    }
+
+    fn on_stick(context: &Context, named: Option<&Path>) -> anyhow::Result<Self> {
+        let stick = Stick::open(context, named)?;
+        Ok(Self { vault: stick.vault()?, place: stick.target().to_owned().into(), stick: Some(stick) })
     }
 
     /// Lets go of it; after that everything is on the medium.
@@ -37,6 +42,7 @@ impl Writing {
     /// # Errors
     /// When the kernel cannot write everything out.
     pub fn close(self) -> anyhow::Result<()> {
+        drop(self.vault);
         self.stick.map_or(Ok(()), Stick::close)
     }
 }
@@ -52,23 +58,12 @@ impl Writable {
     /// Opens what the arguments name, else what the configuration does, else the stick made last.
     ///
     /// # Errors
-    /// When there is no vault (10), nobody's signature counts (20), or the host is not clear (2).
+    /// When there is no vault (10), nobody's signature counts or the recipients are not confirmed (20), or the host is not clear (2).
     pub fn open(context: &Context, args: &cli::Writing) -> anyhow::Result<Self> {
-        let (folder, stick) = places(context, args);
-        let reading = reading(args);
-        match folder {
-            Some(place) => {
-                let opened = Opened::of(context, medium::open(&place)?, place, &reading)?;
-                description::check_for_writing(context, &opened.vault)?;
-                Ok(Self { opened, stick: None })
-            }
-            None => {
-                let stick = Stick::open(context, stick.as_deref())?;
-                let opened = Opened::of(context, stick.vault()?, stick.target().to_owned(), &reading)?;
-                description::check_for_writing(context, &opened.vault)?;
-                Ok(Self { opened, stick: Some(stick) })
-            }
-        }
+        let Writing { vault, place, stick } = Writing::open(context, args.vault.as_ref(), args.stick.as_deref())?;
+        let opened = Opened::of(context, vault, place, &reading(args))?;
+        description::check_for_writing(context, &opened.vault)?;
+        Ok(Self { opened, stick })
     }
 
     /// Opens the same to look at it only: nothing is mounted and nothing can be written.
@@ -76,8 +71,8 @@ impl Writable {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn look(context: &Context, args: &cli::Writing) -> anyhow::Result<Self> {
-        let (folder, stick) = places(context, args);
-        let vault = folder.or(stick).or_else(|| context.config.stick.clone());
+        let vault = chosen(context, args.vault.as_ref(), args.stick.as_deref());
+        let vault = vault.or_else(|| args.stick.clone().or_else(|| context.config.stick.clone()).map(Location::from));
         let opened = Opened::open(context, &Reading { vault, ..reading(args) })?;
         Ok(Self { opened, stick: None })
     }
@@ -92,13 +87,9 @@ impl Writable {
     }
 }
 
-/// A folder, or a stick; neither where the configuration and the state decide. What `--vault` names and is no folder is a stick.
-fn places(context: &Context, args: &cli::Writing) -> (Option<PathBuf>, Option<PathBuf>) {
-    let vault = args.vault.clone().or_else(|| args.stick.is_none().then(|| context.config.vault.clone()).flatten());
-    match vault {
-        Some(place) if place.exists() && !place.is_dir() => (None, Some(place)),
-        vault => (vault, args.stick.clone()),
-    }
+/// What was named, else the configured vault; none where a stick was named, or nothing.
+fn chosen(context: &Context, named: Option<&Location>, stick: Option<&Path>) -> Option<Location> {
+    named.cloned().or_else(|| stick.is_none().then(|| context.config.vault.clone()).flatten())
 }
 
 fn reading(args: &cli::Writing) -> Reading {

@@ -129,14 +129,6 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// Every object that the snapshot needs: its name, size in bytes, and SHA-256.
-    pub fn objects(&self) -> impl Iterator<Item = (String, u64, Digest)> {
-        let keys = self.runs.iter().map(|run| (run.id.key_name(), run.key_size, run.key_sha256));
-        let catalogue = (self.catalogue.object.clone(), self.catalogue.size, self.catalogue.sha256);
-        let segments = self.segments.iter().map(|segment| (segment.object(), segment.size, segment.sha256));
-        keys.chain([catalogue]).chain(segments)
-    }
-
     /// What no writer makes, though it is signed: objects under names that are not theirs, numbers that would use a key stream
     /// twice, a catalogue larger than this program holds in memory.
     pub(crate) fn check(&self) -> crate::Result<()> {

@@ -9,6 +9,7 @@ use crate::backup::worker_count;
 use crate::catalogue::SealedCatalogue;
 use crate::content::Zeroes;
 use crate::contents::{CatalogueRef, Contents, Digest, SegmentRef};
+use crate::copy::Part;
 use crate::description::VAULT_JSON;
 use crate::entry::{Entry, EntryKind, Extent, first_name};
 use crate::error::{Error, Kind, Result};
@@ -41,19 +42,23 @@ impl Vault {
     /// Compares every object of a snapshot with its signed size and digest. Needs no key; so it cannot say which entries an
     /// object holds.
     pub fn check_sealed(&self, contents: &Contents, progress: &dyn Progress) -> Result<Vec<Fault>> {
-        let objects: Vec<_> = contents.objects().collect();
-        progress.expect(objects.iter().map(|object| object.1).sum(), 0);
+        self.check_parts(&contents.parts(), progress)
+    }
+
+    /// The same for the objects of several snapshots, each of them once.
+    pub fn check_parts(&self, parts: &[Part], progress: &dyn Progress) -> Result<Vec<Fault>> {
+        progress.expect(parts.iter().map(|part| part.size).sum(), 0);
         let next = AtomicUsize::new(0);
         let faults = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
             for _ in 0..worker_count(0) {
                 scope.spawn(|| {
-                    while let Some((name, size, sha256)) = objects.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let checked = check_object(self.store.as_ref(), name, *size, sha256);
+                    while let Some(part) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let checked = check_object(self.store.as_ref(), &part.name, part.size, &part.sha256);
                         if let Err(error) = checked {
-                            lock(&faults).push(Fault::new(name, &error, Vec::new()));
+                            lock(&faults).push(Fault::new(&part.name, &error, Vec::new()));
                         }
-                        progress.advance(*size, 0);
+                        progress.advance(part.size, 0);
                     }
                 });
             }
@@ -117,7 +122,7 @@ impl Vault {
 }
 
 /// Hashes an object as a stream.
-fn check_object(store: &dyn Store, name: &str, size: u64, sha256: &Digest) -> Result<()> {
+pub(crate) fn check_object(store: &dyn Store, name: &str, size: u64, sha256: &Digest) -> Result<()> {
     use sha2::Digest as _;
     let mut input = store.open(name)?.take(size.saturating_add(1));
     let mut hasher = sha2::Sha256::new();

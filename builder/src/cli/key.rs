@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::location::Location;
+
 use clap::{Args, Subcommand};
 
 use super::Reading;
@@ -69,7 +71,7 @@ pub enum Key {
         accept_until: Option<String>,
         /// Vault folder or stick in whose audit log the change is recorded [default: as for backup]
         #[arg(long, value_name = "DIR|STICK")]
-        vault: Option<PathBuf>,
+        vault: Option<Location>,
         /// Do not ask
         #[arg(long)]
         yes: bool,
@@ -110,7 +112,7 @@ pub enum Identity {
 pub struct Target {
     /// Vault folder or stick [default: as for backup]
     #[arg(long, value_name = "DIR|STICK")]
-    pub vault: Option<PathBuf>,
+    pub vault: Option<Location>,
 }
 
 /// The log of what was done to a vault

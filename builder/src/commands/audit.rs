@@ -48,7 +48,7 @@ pub fn run(context: &Context, args: &Audit) -> anyhow::Result<Exit> {
         Audit::Head(reading) => head(context, reading),
         Audit::Accept { target, yes } => {
             init::consent(*yes, "take the audit log as it is, without the lines that are missing?")?;
-            let writing = Writing::open(context, target.vault.as_deref())?;
+            let writing = Writing::open(context, target.vault.as_ref(), None)?;
             accept(context, &writing)?;
             writing.close()?;
             Ok(Exit::Done)

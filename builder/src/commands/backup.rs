@@ -1,4 +1,4 @@
-//! `lifeboat backup`: captures this host, or a tree, into a vault folder or onto a stick.
+//! `lifeboat backup`: captures this host, or a tree, into a vault or onto a stick.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::medium::Stick;
 use crate::reading::Manifest;
 use crate::snapshot::{self, Subject};
-use crate::{medium, recovery, stick};
+use crate::{recovery, stick};
 
 /// What a run did.
 #[derive(Serialize)]
@@ -37,15 +37,17 @@ struct Report {
 /// # Errors
 /// When there is no vault (10), another run has the lock (11), the vault was rolled back (22), or storing fails.
 pub fn run(context: &Context, args: &Backup) -> anyhow::Result<Exit> {
-    let folder = args.vault.clone().or_else(|| args.stick.is_none().then(|| context.config.vault.clone()).flatten());
-    match folder {
-        Some(folder) => {
-            let vault = medium::open(&folder)?;
-            let subject = subject(context, args.source.as_deref(), None, &[folder])?;
+    let place = args.vault.clone().or_else(|| args.stick.is_none().then(|| context.config.vault.clone()).flatten());
+    match place {
+        Some(place) => {
+            let vault = place.open(context)?;
+            let folder = place.path().map(Path::to_owned);
+            let subject = subject(context, args.source.as_deref(), None, folder.as_slice())?;
             if args.dry_run {
                 return preview(&subject);
             }
             let manifest = snapshot::take(context, &vault, subject, Vec::new())?;
+            context.state.forget_copy(vault.id(), &manifest.host_name, &place)?;
             print(context, &manifest, false)
         }
         None => onto_stick(context, args),

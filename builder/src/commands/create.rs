@@ -145,7 +145,7 @@ fn write(
 
 /// Reads the vault back from the medium: it opens, and every snapshot in it is as signed.
 fn read_back(context: &Context, target: &Path) -> anyhow::Result<()> {
-    let reading = Reading { vault: Some(target.to_owned()), signers: None, host: None };
+    let reading = Reading { vault: Some(target.to_owned().into()), signers: None, host: None };
     let opened = Opened::open(context, &reading)?;
     for manifest in opened.chain(context)? {
         if let Some(fault) = opened.vault.check_sealed(&manifest.contents, &())?.into_iter().next() {

@@ -1,4 +1,4 @@
-//! `lifeboat init`: a vault in a folder, the host's signing key, a recovery identity.
+//! `lifeboat init`: a vault in an empty place, the host's signing key, a recovery identity.
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
@@ -6,7 +6,7 @@ use crate::cli::Init;
 use crate::commands::Context;
 use crate::exit::{Exit, refusal};
 use crate::identity::Recovered;
-use crate::{audit, description, medium};
+use crate::{audit, description};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -24,12 +24,12 @@ struct Report {
 /// # Errors
 /// When the folder holds something (30), consent is missing (31), or writing fails.
 pub fn run(context: &Context, args: &Init) -> anyhow::Result<Exit> {
-    consent(args.yes, &format!("make a vault in {}?", args.vault.display()))?;
-    let store = medium::new_folder(&args.vault)?;
+    consent(args.yes, &format!("make a vault in {}?", args.vault))?;
+    let store = args.vault.new_store(context)?;
     let host = context.config.host_name()?;
     let key = context.state.host_key_or_new(&host)?;
     let recovered = Recovered::gather(&args.recovery, None)?;
-    let vault = description::init(&context.state, store, &key, &recovered)?.named(medium::place(&args.vault));
+    let vault = description::init(&context.state, store, &key, &recovered)?.named(args.vault.name());
     let opened_by = recovered.recipients();
     let detail = format!("opened by {}", opened_by.join(" "));
     audit::append(&context.state, &vault, &host, &key, "init", &detail, Exit::Done)?;

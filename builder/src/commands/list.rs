@@ -122,7 +122,7 @@ pub fn run(context: &Context, args: &Reading) -> anyhow::Result<Exit> {
         let head = format!(
             "{} in {}\n{:>6}  {:<20}  {:<4}  {:>9}  {:>10}  {:>10}  {:>8}  {}\n",
             report.host,
-            opened.place().display(),
+            opened.place(),
             "number",
             "finished (UTC)",
             "of",

@@ -3,6 +3,7 @@
 pub mod attest;
 pub mod audit;
 pub mod backup;
+pub mod copy;
 pub mod create;
 pub mod diff;
 pub mod erase;
@@ -23,6 +24,7 @@ use serde::Serialize;
 use crate::cli::Cli;
 use crate::config::Config;
 use crate::state::State;
+use crate::storage;
 
 /// What every command needs.
 pub struct Context {
@@ -32,6 +34,8 @@ pub struct Context {
     pub state: State,
     /// Results are printed as JSON.
     pub json: bool,
+    /// How object storage is reached.
+    pub storage: storage::Options,
 }
 
 impl Context {
@@ -40,7 +44,8 @@ impl Context {
     /// # Errors
     /// When it is not valid (exit 2).
     pub fn load(cli: &Cli) -> anyhow::Result<Self> {
-        Ok(Self { config: Config::load(cli.config.as_deref())?, state: State::here(), json: cli.json })
+        let storage = storage::Options { endpoint: cli.endpoint.clone(), ca_file: cli.ca_file.clone() };
+        Ok(Self { config: Config::load(cli.config.as_deref())?, state: State::here(), json: cli.json, storage })
     }
 
     /// Prints a result: `value` as JSON where that was asked for, else `text`.

@@ -154,6 +154,7 @@ impl Store for FolderStore {
     fn lock(&self) -> Result<Lock> {
         let io = |e: io::Error| Error::io("locking", "lock", e);
         // Opened for writing so that it works over NFS too; flock is let go by the kernel however the process ends.
+        self.make_folder(&self.root).map_err(io)?;
         let path = self.root.join("lock");
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(io)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -164,7 +165,7 @@ impl Store for FolderStore {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io("emptying", TEMPORARY, e)),
             _ => {}
         }
-        Ok(Lock(Some(file)))
+        Ok(Lock::held(file))
     }
 }
 

@@ -1,14 +1,24 @@
 //! Where a vault's objects lie. An object is written once under a temporary name and appears whole, or not at all.
 //! Stores know names and bytes, nothing of what they mean.
 
+#[cfg(feature = "object-store")]
+mod bucket;
 mod ext4;
 mod folder;
+mod lease;
+#[cfg(feature = "object-store")]
+mod s3;
 
 use std::fmt::Debug;
 use std::io::{Read, Write};
 
+#[cfg(feature = "object-store")]
+pub use bucket::BucketStore;
 pub use ext4::Ext4Store;
 pub use folder::FolderStore;
+pub use lease::{Board, Lease};
+#[cfg(feature = "object-store")]
+pub use s3::S3;
 
 use crate::error::{Error, Result};
 
@@ -24,6 +34,10 @@ pub trait Store: Send + Sync + Debug {
     fn size(&self, name: &str) -> Result<u64>;
     /// Names of all objects below the folder `prefix`, sorted; empty when there is no such folder.
     fn list(&self, prefix: &str) -> Result<Vec<String>>;
+    /// The same with each object's size in bytes.
+    fn list_sizes(&self, prefix: &str) -> Result<Vec<(String, u64)>> {
+        self.list(prefix)?.into_iter().map(|name| Ok((name.clone(), self.size(&name)?))).collect()
+    }
     /// Begins a new object that gets its name when it is complete.
     fn create(&self) -> Result<Box<dyn NewObject>>;
     /// Makes every object committed so far durable under its name.
@@ -34,6 +48,11 @@ pub trait Store: Send + Sync + Debug {
     fn append(&self, name: &str, bytes: &[u8]) -> Result<()>;
     /// Takes the exclusive lock; held until the value is dropped, or its process ends in any way.
     fn lock(&self) -> Result<Lock>;
+
+    /// Whether the other side itself compares the SHA-256 of what it stores, so that reading it back would show nothing new.
+    fn proves_writes(&self) -> bool {
+        false
+    }
 
     /// Writes a whole new object durably. Refuses a name that exists.
     fn write_new(&self, name: &str, bytes: &[u8]) -> Result<()> {
@@ -51,9 +70,26 @@ pub trait NewObject: Write + Send {
 }
 
 /// The exclusive lock of a vault.
-#[derive(Debug)]
 #[must_use]
-pub struct Lock(#[expect(dead_code, reason = "held for its Drop, which lets go of the lock")] Option<std::fs::File>);
+pub struct Lock(#[expect(dead_code, reason = "held for its Drop, which lets go of the lock")] Option<Box<dyn Send>>);
+
+impl Lock {
+    /// A lock that is let go when `guard` is dropped.
+    pub fn held(guard: impl Send + 'static) -> Self {
+        Lock(Some(Box::new(guard)))
+    }
+
+    /// The lock of a store that nobody can write to.
+    pub fn needless() -> Self {
+        Lock(None)
+    }
+}
+
+impl Debug for Lock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Lock")
+    }
+}
 
 /// Refuses names that could mean anything outside the vault.
 pub(crate) fn check_name(name: &str) -> Result<()> {

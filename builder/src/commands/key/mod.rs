@@ -28,7 +28,7 @@ pub fn run(context: &Context, args: &Key) -> anyhow::Result<Exit> {
         }
         Key::RemoveRecipient { recipient, target } => recipients::remove(context, recipient, target),
         Key::Rotate { accept_until, vault, yes } => {
-            signing::rotate(context, accept_until.as_deref(), vault.as_deref(), *yes)
+            signing::rotate(context, accept_until.as_deref(), vault.as_ref(), *yes)
         }
         Key::Export => signing::export(context),
         Key::Trust { file } => signing::trust(context, file),

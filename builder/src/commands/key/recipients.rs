@@ -115,7 +115,7 @@ fn change(
     decide: impl FnOnce(&vault::Vault) -> anyhow::Result<Changed>,
 ) -> anyhow::Result<Report> {
     let key = context.state.host_key()?;
-    let writing = Writing::open(context, target.vault.as_deref())?;
+    let writing = Writing::open(context, target.vault.as_ref(), None)?;
     let lock = writing.vault.lock()?;
     let report = audit::recorded(context, &writing.vault, operation, || {
         description::check_for_writing(context, &writing.vault)?;

@@ -1,6 +1,6 @@
 //! `lifeboat key rotate`, `export` and `trust`: whose signatures count.
 
-use std::path::Path;
+use crate::location::Location;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -28,7 +28,7 @@ struct Rotated {
 ///
 /// # Errors
 /// When there is no key, the time is none (2), consent is missing (31), or the state cannot be written.
-pub fn rotate(context: &Context, until: Option<&str>, vault: Option<&Path>, yes: bool) -> anyhow::Result<Exit> {
+pub fn rotate(context: &Context, until: Option<&str>, vault: Option<&Location>, yes: bool) -> anyhow::Result<Exit> {
     let host = context.config.host_name()?;
     let old = context.state.host_key()?;
     let named = until.map(time).transpose()?;
@@ -58,9 +58,9 @@ pub fn rotate(context: &Context, until: Option<&str>, vault: Option<&Path>, yes:
 }
 
 /// Whether the change could be written into a vault's log; a host may well rotate its key with no vault at hand.
-fn record(context: &Context, named: Option<&Path>, old: &HostKey, new: &HostKey) -> anyhow::Result<bool> {
+fn record(context: &Context, named: Option<&Location>, old: &HostKey, new: &HostKey) -> anyhow::Result<bool> {
     let write = || -> anyhow::Result<()> {
-        let writing = Writing::open(context, named)?;
+        let writing = Writing::open(context, named, None)?;
         let host = context.config.host_name()?;
         let lock = writing.vault.lock()?;
         let detail = format!("the next key is {}", new.public());
@@ -107,7 +107,7 @@ pub fn export(context: &Context) -> anyhow::Result<Exit> {
 ///
 /// # Errors
 /// When the file cannot be read or used, or the state cannot be written.
-pub fn trust(context: &Context, file: &Path) -> anyhow::Result<Exit> {
+pub fn trust(context: &Context, file: &std::path::Path) -> anyhow::Result<Exit> {
     let known = context.state.trusted()?;
     let mut signers = read_signers(file)?;
     signers.retain(|signer| !known.contains(signer));
