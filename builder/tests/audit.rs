@@ -116,7 +116,7 @@ fn a_cut_end_is_noticed_by_this_host_and_by_whoever_kept_the_head() {
     let whole = log(&site);
     let verify = ["audit", "verify", "--vault", "VAULT"];
     site.ok(&[&verify[..], &["--head", head.trim()]].concat());
-    let unknown = "0".repeat(64);
+    let unknown = "f".repeat(64);
     site.refused(22, &[&unknown], &[&verify[..], &["--head", &unknown]].concat());
     site.refused(2, &["--head"], &[&verify[..], &["--head", "nonsense"]].concat());
 

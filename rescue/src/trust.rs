@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use manifest::{
-    BootFile, BootSlot, Digest, DocumentError, Manifest, Serial, Signer, TrustRoot, Unverified, Verified, check_description,
+    BootFile, BootSlot, Digest, DocumentError, Manifest, Serial, Signer, TrustRoot, Unverified, Verified,
+    check_description,
 };
 use sha2::{Digest as _, Sha256};
 use vault::{Contents, FolderStore, Vault};
@@ -229,7 +230,8 @@ mod tests {
         let description = Description::first(&options, holders, "2026-01-01T00:00:00Z".into()).unwrap();
         let signature = sign_description(&key, &description.to_bytes().unwrap()).unwrap();
         let made = |name: &str, signature: Option<&[u8]>| {
-            Vault::init_described(Arc::new(FolderStore::new(folder.path().join(name))), &description, signature).unwrap()
+            Vault::init_described(Arc::new(FolderStore::new(folder.path().join(name))), &description, signature)
+                .unwrap()
         };
         let signed = made("signed", Some(&signature));
         assert_eq!(doubt(&signed, &[key.public().into()]), None);

@@ -43,9 +43,7 @@ impl Site {
         let place = |arg: &&str| -> OsString {
             match *arg {
                 "ID" => self.path("id.txt").into(),
-                capitals
-                    if capitals.len() > 1 && capitals.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()) =>
-                {
+                capitals if capitals.len() > 1 && capitals.bytes().all(|b| b.is_ascii_uppercase()) => {
                     self.path(&capitals.to_ascii_lowercase()).into()
                 }
                 other => other.into(),

@@ -44,6 +44,13 @@ pub fn add(
     identity::check_usable(&added.holders)?;
     let report = change(context, target, "key add-recipient", |vault| {
         let present = &vault.described().description.recipients;
+        let named = name.is_some() || passphrase.wanted();
+        for holder in added.holders.iter_mut().filter(|_| !named) {
+            // The comment of a key file is a name only as long as nobody else has it.
+            if present.iter().any(|other| other.name == holder.name) {
+                holder.name.clear();
+            }
+        }
         for holder in &added.holders {
             let same = |other: &&Holder| {
                 other.recipient == holder.recipient || (!holder.name.is_empty() && other.name == holder.name)
@@ -63,7 +70,8 @@ pub fn add(
     context.print(&report, || {
         format!(
             "runs from now on can be opened by {} recipients, {} among them\n\
-             runs before stay closed to it: their keys were sealed to others",
+             runs before stay closed to it: their keys were sealed to others. A snapshot needs the earlier runs that hold its unchanged files, too: \
+             docs/KEYS.md says how to store everything again, `lifeboat key check` what it opens",
             report.recipients.len(),
             report.added.join(", ")
         )
