@@ -96,7 +96,11 @@ fn check(state: &State, vault: &Vault, trusted: &[Signer], time: Timestamp) -> a
         // A key that does not count any more, or one of another host that was accepted once: what it signed then is known by its digest.
         Err(SignatureError::Stranger(_) | SignatureError::Limit { .. })
             if known.as_ref().is_some_and(|known| known.digest == digest(described)) => {}
-        Err(error) => return Err(error).with_context(|| format!("{object}, which names the recipients")),
+        Err(error) => {
+            return Err(error).with_context(|| {
+                format!("{object}, which names the recipients (a host whose key counts can sign it again: `lifeboat key confirm`)")
+            });
+        }
     }
     if known.is_some_and(|known| known.number == number && known.digest != digest(described)) {
         return Err(refusal(

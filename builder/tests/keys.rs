@@ -291,6 +291,14 @@ fn after_a_rotation_old_and_new_signatures_count_in_their_time() {
         assert_eq!(stranger.run(&verify).status.code(), Some(code), "{signers}");
     }
 
+    // A host that is new to the vault takes the recipients by the new key, which confirmed them.
+    let newcomer = Site::new("node2");
+    newcomer.ok(&["init", "--vault", "OWN", "--identity", "ID", "--yes"]);
+    newcomer.ok(&["key", "trust", &site.text("after")]);
+    newcomer.ok(&["backup", "--vault", &site.text("vault"), "--source", "TREE"]);
+    site.ok(&["key", "confirm", "--vault", "VAULT"]);
+    site.ok(&["verify", "--vault", "VAULT", "--host", "node1"]);
+
     // The thief of the old key signs a third snapshot: with today's date it is too late, with an earlier one this host remembers better.
     let second = fs::read_to_string(site.path("vault/manifests/node1/2.json")).unwrap();
     let mut forged: Value = serde_json::from_str(&second).unwrap();

@@ -52,9 +52,9 @@ fn word(level: Level) -> &'static str {
 
 fn verify(context: &Context, args: &Verify, opened: &Opened) -> anyhow::Result<Exit> {
     let identities = args.identity.as_deref().map(|file| identity::of(&opened.vault, file)).transpose()?;
+    let manifests = opened.chain(context)?;
     let log = audit::read(&opened.vault, &opened.host, opened.trusted())?;
     audit::refuse_cut(&context.state, &opened.vault, &opened.host, &log)?;
-    let manifests = opened.chain(context)?;
     let mut faults = Vec::new();
     for manifest in &manifests {
         let bar = Bar::new("verifying");
