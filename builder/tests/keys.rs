@@ -5,7 +5,7 @@
 mod site;
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -291,6 +291,18 @@ fn after_a_rotation_old_and_new_signatures_count_in_their_time() {
         assert_eq!(stranger.run(&verify).status.code(), Some(code), "{signers}");
     }
 
+    // Stock recovery knows the periods too.
+    for (signers, serial, code) in [("after", "1", 0), ("after", "2", 0), ("before", "1", 0), ("before", "2", 20)] {
+        let out = site.path(&format!("{signers}-{serial}"));
+        fs::create_dir(&out).unwrap();
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../templates/recover/recover.sh");
+        let mut recover = Command::new("sh");
+        recover.arg(script).arg("--vault").arg(site.path("vault")).arg("--identity").arg(site.path("id.txt"));
+        recover.arg("--signers").arg(site.path(signers)).args(["--serial", serial]).arg("--to").arg(&out);
+        let ended = recover.output().unwrap();
+        assert_eq!(ended.status.code(), Some(code), "{signers} {serial}: {}", String::from_utf8_lossy(&ended.stderr));
+    }
+
     // A host that is new to the vault takes the recipients by the new key, which confirmed them.
     let newcomer = Site::new("node2");
     newcomer.ok(&["init", "--vault", "OWN", "--identity", "ID", "--yes"]);
@@ -389,6 +401,42 @@ fn an_identity_under_a_passphrase_is_one_that_age_opens() {
     let extract = ["extract", "--vault", "VAULT", "--identity", "passphrase", "latest", "--to", "OUT"];
     let opened = site.command(&extract).env("LIFEBOAT_PASSPHRASE_FILE", site.path("words")).status().unwrap();
     assert!(opened.success());
+}
+
+/// Reads from a terminal until it says `words`.
+fn wait_for(terminal: &mut impl Read, said: &mut String, words: &str) {
+    let mut byte = [0];
+    while !said.ends_with(words) {
+        assert_eq!(terminal.read(&mut byte).unwrap(), 1, "the terminal closed before {words:?}: {said}");
+        said.push(byte[0].into());
+    }
+}
+
+#[test]
+fn a_passphrase_is_asked_for_twice_on_the_terminal_and_never_shown() {
+    let site = Site::new("node1");
+    let typed = |second: &str| {
+        let program =
+            format!("{} init --vault {} --passphrase --yes", env!("CARGO_BIN_EXE_lifeboat"), site.text("vault"));
+        let command = site.command(&[]);
+        let mut terminal = Command::new("script");
+        terminal.args(["-qec", &program, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        terminal.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let mut child = terminal.spawn().unwrap();
+        let (mut keys, mut shown, mut said) =
+            (child.stdin.take().unwrap(), child.stdout.take().unwrap(), String::new());
+        wait_for(&mut shown, &mut said, "New passphrase: ");
+        keys.write_all(format!("{PASSPHRASE}\n").as_bytes()).unwrap();
+        wait_for(&mut shown, &mut said, "The same again: ");
+        keys.write_all(format!("{second}\n").as_bytes()).unwrap();
+        shown.read_to_string(&mut said).unwrap();
+        assert!(!said.contains("battery"), "{said}");
+        child.wait().unwrap().code()
+    };
+    assert_eq!(typed("another battery"), Some(2));
+    assert!(!site.path("vault/vault.json").exists());
+    assert_eq!(typed(PASSPHRASE), Some(0));
+    assert!(age_opens_by_passphrase(&site.path("vault/identities/passphrase.age"), PASSPHRASE));
 }
 
 #[test]
