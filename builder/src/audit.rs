@@ -85,8 +85,19 @@ pub fn note(context: &Context, vault: &Vault, operation: &str, detail: &str, exi
         let _lock = patiently(vault)?;
         append(&context.state, vault, &host, &key, operation, detail, exit)
     };
-    if let Err(why) = write() {
-        eprintln!("note: this is not in the audit log: {why:#}");
+    match write() {
+        Err(why) if !is_read_only(&why) => eprintln!("note: this is not in the audit log: {why:#}"),
+        _ => {}
+    }
+}
+
+/// A stick that is read without being mounted, a medium mounted read-only, a vault of somebody else: nothing to say of it.
+fn is_read_only(error: &anyhow::Error) -> bool {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    match error.downcast_ref::<vault::Error>() {
+        Some(vault::Error::Invalid { .. }) => true,
+        Some(vault::Error::Io { source, .. }) => matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem),
+        _ => false,
     }
 }
 

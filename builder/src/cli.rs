@@ -120,7 +120,6 @@ pub struct Create {
     /// Size of a new image file
     #[arg(long, value_name = "SIZE", default_value = "8G", value_parser = crate::size::parse)]
     pub size: u64,
-    /// Without any of these three, the recovery identity is ./lifeboat-identity.txt
     #[command(flatten)]
     pub recovery: Recovery,
     /// Compression of the rescue system

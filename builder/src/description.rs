@@ -56,8 +56,8 @@ pub fn change(state: &State, vault: &Vault, key: &HostKey, holders: Vec<Holder>)
 /// Exit 20 when it is not signed by somebody who counts, 22 when this host knows a later one.
 pub fn check_for_reading(context: &Context, vault: &Vault, trusted: &[Signer]) -> anyhow::Result<()> {
     let stated = vault.described().description.created.parse();
-    // Without a time that can be read, no period is kept: the signature alone decides.
-    check(&context.state, vault, trusted, stated.unwrap_or(Timestamp::MIN))
+    // Without a time that can be read, a key that was retired does not count.
+    check(&context.state, vault, trusted, stated.unwrap_or(Timestamp::MAX))
 }
 
 /// Whether runs may be sealed to its recipients; what was accepted is remembered.
@@ -96,7 +96,11 @@ fn check(state: &State, vault: &Vault, trusted: &[Signer], time: Timestamp) -> a
         // A key that does not count any more, or one of another host that was accepted once: what it signed then is known by its digest.
         Err(SignatureError::Stranger(_) | SignatureError::Limit { .. })
             if known.as_ref().is_some_and(|known| known.digest == digest(described)) => {}
-        Err(error) => return Err(error).with_context(|| format!("{object}, which names the recipients")),
+        Err(error) => {
+            return Err(error).with_context(|| {
+                format!("{object}, which names the recipients (a host whose key counts can sign it again: `lifeboat key confirm`)")
+            });
+        }
     }
     if known.is_some_and(|known| known.number == number && known.digest != digest(described)) {
         return Err(refusal(

@@ -27,10 +27,18 @@ pub fn read(path: &Path) -> anyhow::Result<Identities> {
     let bytes = std::fs::read(path).with_context(doing)?;
     if Identities::needs_passphrase(&bytes) {
         let passphrase = passphrase::known(&path.display().to_string())?;
-        return Identities::from_passphrase_file(&bytes, &passphrase).with_context(doing);
+        return Identities::from_passphrase_file(&bytes, &passphrase).map_err(no_key).with_context(doing);
     }
-    let text = String::from_utf8(bytes).map_err(|_| anyhow::anyhow!("it is no text")).with_context(doing)?;
-    Identities::from_file_text_with_plugins(&text).with_context(doing)
+    let text = String::from_utf8(bytes).map_err(|_| refusal(Exit::WrongKey, "it is no text")).with_context(doing)?;
+    Identities::from_file_text_with_plugins(&text).map_err(no_key).with_context(doing)
+}
+
+/// What is no key is no key that fits.
+fn no_key(error: vault::Error) -> anyhow::Error {
+    match error.kind() {
+        Kind::Invalid => refusal(Exit::WrongKey, error.to_string()),
+        _ => error.into(),
+    }
 }
 
 /// Reads an identity file; `passphrase`, where no file is called that, means those that the vault holds under a passphrase.
@@ -160,7 +168,11 @@ impl Recovered {
         Ok(())
     }
 
-    fn add(&mut self, recipient: Recipient, name: String) {
+    fn add(&mut self, recipient: Recipient, mut name: String) {
+        // Two keys from one machine often have the same comment.
+        if self.holders.iter().any(|holder| holder.name == name) {
+            name.clear();
+        }
         if self.holders.iter().all(|holder| holder.recipient != recipient) {
             self.holders.push(Holder { recipient, name, since: Timestamp::now().to_string() });
         }

@@ -76,16 +76,6 @@ pub fn vault_folder(path: &Path) -> anyhow::Result<Arc<dyn Store>> {
     Ok(Arc::new(FolderStore::new(path)))
 }
 
-/// Opens the vault at `place` to read: a vault folder, a mounted stick, or a stick's device or image file.
-///
-/// # Errors
-/// Exit 10 when there is none.
-pub fn open(place: &Path) -> anyhow::Result<Vault> {
-    let (store, name) = store(place)?;
-    let vault = Vault::open(store).with_context(|| format!("opening the vault in {}", place.display()))?;
-    Ok(vault.named(name))
-}
-
 /// What lies at `place`, to read, and the name under which it is remembered; whether it is a vault is not looked at.
 ///
 /// # Errors

@@ -64,8 +64,9 @@ fn ask(prompt: &str) -> anyhow::Result<String> {
         );
         refusal(Exit::Approval, message)
     })?;
-    (&terminal).write_all(prompt.as_bytes())?;
+    // Silent before the prompt is there: whoever answers it answers unseen.
     let silence = Silence::on(&terminal)?;
+    (&terminal).write_all(prompt.as_bytes())?;
     let mut line = String::new();
     BufReader::new(&terminal).read_line(&mut line)?;
     drop(silence);
@@ -84,7 +85,7 @@ impl<'a> Silence<'a> {
         let before = tcgetattr(terminal)?;
         let mut silent = before.clone();
         silent.local_modes.remove(LocalModes::ECHO);
-        tcsetattr(terminal, OptionalActions::Flush, &silent)?;
+        tcsetattr(terminal, OptionalActions::Now, &silent)?;
         Ok(Self { terminal, before })
     }
 }

@@ -4,7 +4,10 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use manifest::{BootFile, BootSlot, Digest, DocumentError, Manifest, Serial, TrustRoot, Unverified, Verified};
+use manifest::{
+    BootFile, BootSlot, Digest, DocumentError, Manifest, Serial, Signer, TrustRoot, Unverified, Verified,
+    check_description,
+};
 use sha2::{Digest as _, Sha256};
 use vault::{Contents, FolderStore, Vault};
 
@@ -48,6 +51,9 @@ pub fn trust(screen: &Screen, stick: &Stick, root: &TrustRoot) -> Result<Trusted
     let slot = check_slot(stick, root)?;
     screen.say(&format!("Boot slot {}: {} files as signed on {}.", slot.slot, slot.files.len(), slot.created));
     let trusted = check_vault(stick, root)?;
+    if let Some(doubt) = doubt(&trusted.vault, &root.signers) {
+        screen.say(&doubt);
+    }
     screen.say(&format!("Vault {}: {} snapshots, signatures and chain hold.", root.vault, trusted.snapshots.len()));
     Ok(trusted)
 }
@@ -144,6 +150,25 @@ fn check_vault(stick: &Stick, root: &TrustRoot) -> Result<Trusted> {
     Ok(trusted)
 }
 
+/// What is to be said of the vault's description when nobody trusted signed it. No reason to stop: it says who can open the runs to come, and
+/// this stick may be older than the host's present key. What is restored is covered by the manifests.
+fn doubt(vault: &Vault, signers: &[Signer]) -> Option<String> {
+    let described = vault.described();
+    let object = described.description.object();
+    let why = match (described.description.created.parse(), vault.description_signature()) {
+        (Ok(created), Ok(Some(signature))) => {
+            check_description(signers, &described.json, &signature, created).err()?.to_string()
+        }
+        (Err(_), _) => "it does not say when it was made".to_owned(),
+        (_, Ok(None)) => "it has no signature".to_owned(),
+        (_, Err(error)) => error.to_string(),
+    };
+    Some(format!(
+        "Note: the list of those who can open this vault ({object}) is not confirmed: {why}. \
+         This does not touch what is restored. Check it with `lifeboat key list` before the next backup."
+    ))
+}
+
 /// Holds a manifest against its name, its host, its vault, and the manifest before it.
 fn check_place(root: &TrustRoot, snapshot: &Snapshot, serial: u64, before: Option<&Snapshot>) -> Result<()> {
     let wrong =
@@ -185,4 +210,33 @@ pub fn check_sealed(screen: &Screen, trusted: &Trusted, snapshot: &Snapshot) -> 
         named.join("; ")
     );
     Err(Stop::new(Code::Corrupt, message, "Choose another snapshot, or use another copy of this stick."))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "in a test a panic is the verdict")]
+
+    use manifest::{HostKey, sign_description};
+    use vault::{Description, Identities, InitOptions};
+
+    use super::*;
+
+    #[test]
+    fn a_description_that_nobody_trusted_signed_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = HostKey::generate("node").unwrap();
+        let options = InitOptions::new(Vec::new());
+        let holders = Identities::generate().recipients().into_iter().map(Into::into).collect();
+        let description = Description::first(&options, holders, "2026-01-01T00:00:00Z".into()).unwrap();
+        let signature = sign_description(&key, &description.to_bytes().unwrap()).unwrap();
+        let made = |name: &str, signature: Option<&[u8]>| {
+            Vault::init_described(Arc::new(FolderStore::new(folder.path().join(name))), &description, signature)
+                .unwrap()
+        };
+        let signed = made("signed", Some(&signature));
+        assert_eq!(doubt(&signed, &[key.public().into()]), None);
+        let other = HostKey::generate("other").unwrap().public();
+        assert!(doubt(&signed, &[other.into()]).unwrap().contains("not trusted"));
+        assert!(doubt(&made("unsigned", None), &[key.public().into()]).unwrap().contains("no signature"));
+    }
 }

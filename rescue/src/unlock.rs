@@ -1,6 +1,6 @@
 //! Unlock: a key that opens the snapshot, from another medium, by a passphrase, or typed.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -36,10 +36,13 @@ pub fn unlock(
 ) -> Result<Option<Identities>> {
     screen.stage(Stage::Unlock);
     let mut wrong = Vec::new();
-    for (path, text) in key_files(stick) {
-        let opened =
-            Identities::from_file_text(&text).map_err(Stop::from).and_then(|key| try_key(vault, snapshot, key));
-        match opened {
+    let mut sealed = vault.sealed_identities()?;
+    for (path, file) in key_files(stick) {
+        if Identities::needs_passphrase(&file) {
+            sealed.push((format!("{KEY_FILE} on {}", path.display()), file));
+            continue;
+        }
+        match read_file(&file).and_then(|key| try_key(vault, snapshot, key)) {
             Ok(key) => {
                 screen.say(&format!("Unlocked by {KEY_FILE} on {}.", path.display()));
                 return Ok(Some(key));
@@ -53,15 +56,20 @@ pub fn unlock(
             if wrong.is_empty() { format!("no {KEY_FILE} was found on another medium") } else { wrong.join("; ") };
         return Err(Stop::new(Code::WrongKey, why, ADVICE));
     }
-    match by_hand(screen, vault, stick, snapshot)? {
+    match by_hand(screen, vault, stick, snapshot, &sealed)? {
         Some(key) => Ok(Some(key)),
         None if wrong.is_empty() => Ok(None),
         None => Err(Stop::new(Code::WrongKey, wrong.join("; "), ADVICE)),
     }
 }
 
-fn by_hand(screen: &Screen, vault: &Vault, stick: &Stick, snapshot: &Snapshot) -> Result<Option<Identities>> {
-    let sealed = sealed_identities(stick);
+fn by_hand(
+    screen: &Screen,
+    vault: &Vault,
+    stick: &Stick,
+    snapshot: &Snapshot,
+    sealed: &[Sealed],
+) -> Result<Option<Identities>> {
     let prompt = if sealed.is_empty() {
         screen.say(&format!(
             "The backup is sealed. Plug in the medium with {KEY_FILE} and press Enter, or type the key."
@@ -76,13 +84,13 @@ fn by_hand(screen: &Screen, vault: &Vault, stick: &Stick, snapshot: &Snapshot) -
         let Answer::Line(line) = screen.ask("identity", prompt, true) else { return Ok(None) };
         let tried = if line.is_empty() {
             match key_files(stick).into_iter().next() {
-                Some((_, text)) => Identities::from_file_text(&text).map_err(Stop::from),
+                Some((_, file)) => read_file(&file),
                 None => continue,
             }
         } else if line.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-") {
             Identities::from_file_text(&line.to_ascii_uppercase()).map_err(Stop::from)
         } else {
-            by_passphrase(screen, &sealed, &line)
+            by_passphrase(sealed, &line, |text| screen.say(text))
         };
         match tried.and_then(|key| try_key(vault, snapshot, key)) {
             Ok(key) => return Ok(Some(key)),
@@ -96,17 +104,27 @@ fn by_hand(screen: &Screen, vault: &Vault, stick: &Stick, snapshot: &Snapshot) -
     Err(Stop::new(Code::WrongKey, format!("{TRIES} keys were tried and none opens the backup"), ADVICE))
 }
 
-fn by_passphrase(screen: &Screen, sealed: &[PathBuf], passphrase: &str) -> Result<Identities> {
-    screen.say("Trying the passphrase. This takes some seconds.");
-    for path in sealed {
-        let Ok(bytes) = fs::read(path) else { continue };
-        match Identities::from_passphrase_file(&bytes, passphrase) {
+/// An identity file under a passphrase, and where it lies.
+type Sealed = (String, Vec<u8>);
+
+/// The first identity that the passphrase opens. What is wrong with a file is said, and the next one tried.
+fn by_passphrase(sealed: &[Sealed], passphrase: &str, say: impl Fn(&str)) -> Result<Identities> {
+    say("Trying the passphrase. This takes some seconds.");
+    for (name, file) in sealed {
+        match Identities::from_passphrase_file(file, passphrase) {
             Ok(key) => return Ok(key),
             Err(error) if error.kind() == Kind::WrongKey => {}
-            Err(error) => screen.say(&format!("{}: {error}", path.display())),
+            Err(error) => say(&format!("{name}: {error}")),
         }
     }
-    Err(Stop::new(Code::WrongKey, "the passphrase opens no identity on this stick", ADVICE))
+    Err(Stop::new(Code::WrongKey, "the passphrase opens no identity on this stick or beside it", ADVICE))
+}
+
+/// An identity file without a passphrase: age's, or an SSH private key.
+fn read_file(file: &[u8]) -> Result<Identities> {
+    let text =
+        std::str::from_utf8(file).map_err(|_| Stop::new(Code::Failed, format!("{KEY_FILE} is no text"), ADVICE))?;
+    Ok(Identities::from_file_text(text)?)
 }
 
 /// A key counts when it opens the catalogue.
@@ -115,16 +133,8 @@ fn try_key(vault: &Vault, snapshot: &Snapshot, key: Identities) -> Result<Identi
     Ok(key)
 }
 
-fn sealed_identities(stick: &Stick) -> Vec<PathBuf> {
-    let entries = fs::read_dir(stick.data("vault/identities")).into_iter().flatten().flatten();
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "age"));
-    paths.sort_unstable();
-    paths
-}
-
 /// Identity files in the root of vfat and ext filesystems on every medium but the stick. Nothing is mounted.
-fn key_files(stick: &Stick) -> Vec<(PathBuf, String)> {
+fn key_files(stick: &Stick) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     for name in disks::names().into_iter().filter(|name| *name != stick.disk) {
         let mut devices: Vec<PathBuf> = disks::partitions(&name).into_iter().map(|partition| partition.path).collect();
@@ -132,25 +142,25 @@ fn key_files(stick: &Stick) -> Vec<(PathBuf, String)> {
             devices.push(Path::new("/dev").join(&name));
         }
         for device in devices {
-            if let Some(text) = from_ext(&device).or_else(|| from_fat(&device).ok()) {
-                found.push((device, text));
+            if let Some(file) = from_ext(&device).or_else(|| from_fat(&device).ok()) {
+                found.push((device, file));
             }
         }
     }
     found
 }
 
-fn from_ext(device: &Path) -> Option<String> {
+fn from_ext(device: &Path) -> Option<Vec<u8>> {
     let volume = Ext4::load(Box::new(File::open(device).ok()?)).ok()?;
     let path = format!("/{KEY_FILE}");
     let size = volume.metadata(path.as_str()).ok()?.len();
     if size > LARGEST {
         return None;
     }
-    volume.read_to_string(path.as_str()).ok()
+    volume.read(path.as_str()).ok()
 }
 
-fn from_fat(device: &Path) -> io::Result<String> {
+fn from_fat(device: &Path) -> io::Result<Vec<u8>> {
     let mut sector = [0; 512];
     File::open(device)?.read_exact(&mut sector)?;
     if sector[510..] != [0x55, 0xaa] {
@@ -158,7 +168,10 @@ fn from_fat(device: &Path) -> io::Result<String> {
     }
     let volume = FileSystem::new(ReadOnly(File::open(device)?), FsOptions::new().update_accessed_date(false))?;
     let file = volume.root_dir().open_file(KEY_FILE)?;
-    let mut text = String::new();
-    file.take(LARGEST).read_to_string(&mut text)?;
-    Ok(text)
+    let mut bytes = Vec::new();
+    file.take(LARGEST).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -99,8 +99,11 @@ impl Description {
         }
         for (at, holder) in self.recipients.iter().enumerate() {
             for other in &self.recipients[..at] {
-                if other.recipient == holder.recipient || (!other.name.is_empty() && other.name == holder.name) {
+                if other.recipient == holder.recipient {
                     return Err(Error::invalid(self.object(), format!("{} is there twice", holder.recipient)));
+                }
+                if !other.name.is_empty() && other.name == holder.name {
+                    return Err(Error::invalid(self.object(), format!("two recipients are called {:?}", holder.name)));
                 }
             }
         }

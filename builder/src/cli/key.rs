@@ -11,7 +11,7 @@ use super::Reading;
 /// Who can open a new vault.
 #[derive(Debug, Args)]
 pub struct Recovery {
-    /// Recovery identity: used when it exists, made anew when it does not
+    /// Recovery identity: used when it exists, made anew when it does not; for a stick ./lifeboat-identity.txt, if nobody else is named
     #[arg(long, visible_alias = "recovery-identity", value_name = "FILE")]
     pub identity: Option<PathBuf>,
     /// Public key that can open it as well: age1…, an SSH key, a plugin's recipient, or a file with such lines; may be given more than once
@@ -64,6 +64,8 @@ pub enum Key {
         #[command(flatten)]
         target: Target,
     },
+    /// Sign the vault's recipients again, as they are, with this host's present key
+    Confirm(Target),
     /// Make a new signing key for this host; what the old one signed stays accepted
     Rotate {
         /// What the old key signed after this does not count, as 2026-11-21 or 2026-11-21T12:00:00Z [default: now]

@@ -10,11 +10,11 @@ use serde::Serialize;
 use crate::capture::{self, Waiver};
 use crate::cli::Backup;
 use crate::commands::Context;
-use crate::exit::Exit;
+use crate::exit::{Exit, exit_of};
 use crate::medium::Stick;
 use crate::reading::Manifest;
 use crate::snapshot::{self, Subject};
-use crate::{recovery, stick};
+use crate::{audit, recovery, stick};
 
 /// What a run did.
 #[derive(Serialize)]
@@ -62,8 +62,10 @@ fn onto_stick(context: &Context, args: &Backup) -> anyhow::Result<Exit> {
         return preview(&subject);
     }
     // Before anything on the stick is written: a stick that is refused stays as it is.
-    snapshot::newest(context, &vault, &context.config.host_name()?, &context.state.host_key()?)?;
-    let refresh = stick::refresh_if_due(context, &stick, &vault, args.rescue.as_deref())?;
+    let ready = snapshot::newest(context, &vault, &context.config.host_name()?, &context.state.host_key()?)
+        .and_then(|_| stick::refresh_if_due(context, &stick, &vault, args.rescue.as_deref()));
+    let refresh = ready
+        .inspect_err(|error| audit::note(context, &vault, "backup", "failed before the capture", exit_of(error)))?;
     if refresh.done {
         recovery::put(stick.folder(), &context.state.exported(&context.config.host_name()?)?)?;
     }

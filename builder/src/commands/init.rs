@@ -2,12 +2,13 @@
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
+use serde::Serialize;
+
 use crate::cli::Init;
 use crate::commands::Context;
 use crate::exit::{Exit, refusal};
 use crate::identity::Recovered;
 use crate::{audit, description};
-use serde::Serialize;
 
 #[derive(Serialize)]
 struct Report {

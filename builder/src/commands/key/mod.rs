@@ -27,6 +27,7 @@ pub fn run(context: &Context, args: &Key) -> anyhow::Result<Exit> {
             recipients::add(context, recipient.as_deref(), name.as_deref(), passphrase, target)
         }
         Key::RemoveRecipient { recipient, target } => recipients::remove(context, recipient, target),
+        Key::Confirm(target) => recipients::confirm(context, target),
         Key::Rotate { accept_until, vault, yes } => {
             signing::rotate(context, accept_until.as_deref(), vault.as_ref(), *yes)
         }

@@ -44,6 +44,13 @@ pub fn add(
     identity::check_usable(&added.holders)?;
     let report = change(context, target, "key add-recipient", |vault| {
         let present = &vault.described().description.recipients;
+        let named = name.is_some() || passphrase.wanted();
+        for holder in added.holders.iter_mut().filter(|_| !named) {
+            // The comment of a key file is a name only as long as nobody else has it.
+            if present.iter().any(|other| other.name == holder.name) {
+                holder.name.clear();
+            }
+        }
         for holder in &added.holders {
             let same = |other: &&Holder| {
                 other.recipient == holder.recipient || (!holder.name.is_empty() && other.name == holder.name)
@@ -63,7 +70,8 @@ pub fn add(
     context.print(&report, || {
         format!(
             "runs from now on can be opened by {} recipients, {} among them\n\
-             runs before stay closed to it: their keys were sealed to others",
+             runs before stay closed to it: their keys were sealed to others. A snapshot needs the earlier runs that hold its unchanged files, too: \
+             docs/KEYS.md says how to store everything again, `lifeboat key check` what it opens",
             report.recipients.len(),
             report.added.join(", ")
         )
@@ -105,6 +113,19 @@ pub fn remove(context: &Context, recipient: &str, target: &Target) -> anyhow::Re
     Ok(Exit::Done)
 }
 
+/// Signs the recipients again, as they are: for hosts that are new to the vault, once the key that signed them was retired.
+///
+/// # Errors
+/// When the vault is refused or cannot be written.
+pub fn confirm(context: &Context, target: &Target) -> anyhow::Result<Exit> {
+    let report = change(context, target, "key confirm", |vault| {
+        Ok((vault.described().description.recipients.clone(), Vec::new(), None))
+    })?;
+    context
+        .print(&report, || format!("confirmed: runs from now on can be opened by {}", report.recipients.join(", ")))?;
+    Ok(Exit::Done)
+}
+
 type Changed = (Vec<Holder>, Vec<String>, Option<String>);
 
 /// Puts the recipients that `decide` gives into force, under the lock, and records it.
@@ -122,7 +143,6 @@ fn change(
         let (holders, added, removed) = decide(&writing.vault)?;
         let vault = description::change(&context.state, &writing.vault, &key, holders)?;
         let number = vault.described().description.number;
-        let what = added.iter().chain(&removed).cloned().collect::<Vec<_>>().join(" ");
         let report = Report {
             schema: 1,
             vault: vault.id().to_owned(),
@@ -131,7 +151,9 @@ fn change(
             removed,
             recipients: vault.recipients().iter().map(ToString::to_string).collect(),
         };
-        Ok((report, format!("{what}, description {number}"), Exit::Done))
+        let what = report.added.iter().chain(&report.removed).map(|recipient| format!("{recipient}, "));
+        let detail = format!("{}description {number}", what.collect::<String>());
+        Ok((report, detail, Exit::Done))
     })?;
     drop(lock);
     writing.close()?;

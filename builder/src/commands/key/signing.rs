@@ -2,17 +2,18 @@
 
 use crate::location::Location;
 
+use anyhow::Context as _;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use manifest::{HostKey, Signer};
 use serde::Serialize;
 
-use crate::audit;
 use crate::commands::{Context, init};
 use crate::exit::{Exit, refusal};
 use crate::state::read_signers;
 use crate::writing::Writing;
+use crate::{audit, description};
 
 #[derive(Serialize)]
 struct Rotated {
@@ -24,17 +25,34 @@ struct Rotated {
 }
 
 /// Makes a new signing key. The line that says so in the audit log is the last one under the old key, so whoever trusts the old one can
-/// follow.
+/// follow; the vault's recipients are confirmed under the new one.
 ///
 /// # Errors
-/// When there is no key, the time is none (2), consent is missing (31), or the state cannot be written.
+/// When there is no key, the time is none (2), consent is missing (31), the vault is refused, or the state cannot be written.
 pub fn rotate(context: &Context, until: Option<&str>, vault: Option<&Location>, yes: bool) -> anyhow::Result<Exit> {
     let host = context.config.host_name()?;
     let old = context.state.host_key()?;
     let named = until.map(time).transpose()?;
     init::consent(yes, "make a new signing key for this host?")?;
     let new = HostKey::generate(&format!("lifeboat@{host}"))?;
-    let recorded = named.is_none_or(|until| until > Timestamp::now()) && record(context, vault, &old, &new)?;
+    let recorded = match Writing::open(context, vault, None) {
+        Ok(writing) => {
+            let lock = writing.vault.lock()?;
+            description::check_for_writing(context, &writing.vault).context("the key was not changed")?;
+            // What the old key signs after its end does not count, this line neither.
+            let signer = if named.is_some_and(|until| until <= Timestamp::now()) { &new } else { &old };
+            let detail = format!("the next key is {}", new.public());
+            audit::append(&context.state, &writing.vault, &host, signer, "key rotate", &detail, Exit::Done)
+                .context("the key was not changed")?;
+            Some((writing, lock))
+        }
+        Err(error) if vault.is_none() => {
+            // A host may well change its key with no vault at hand.
+            eprintln!("note: the change is not in an audit log: {error:#}");
+            None
+        }
+        Err(error) => return Err(error.context("the key was not changed")),
+    };
     // To the second, and not before the line that was just written.
     let now = Timestamp::from_second(Timestamp::now().as_second() + 1)?;
     let until = named.unwrap_or(now);
@@ -44,8 +62,16 @@ pub fn rotate(context: &Context, until: Option<&str>, vault: Option<&Location>, 
         old: old.public().fingerprint(),
         new: new.public().fingerprint(),
         accepted_until: until.to_string(),
-        recorded,
+        recorded: recorded.is_some(),
     };
+    if let Some((writing, lock)) = recorded {
+        let holders = writing.vault.described().description.recipients.clone();
+        description::change(&context.state, &writing.vault, &new, holders).context(
+            "the key is changed, but the vault's recipients are not confirmed by it; run `lifeboat key confirm`",
+        )?;
+        drop(lock);
+        writing.close()?;
+    }
     context.print(&report, || {
         format!(
             "signing key  {}\nformer key   {}, accepted for what it signed until {}\n\
@@ -55,27 +81,6 @@ pub fn rotate(context: &Context, until: Option<&str>, vault: Option<&Location>, 
         )
     })?;
     Ok(Exit::Done)
-}
-
-/// Whether the change could be written into a vault's log; a host may well rotate its key with no vault at hand.
-fn record(context: &Context, named: Option<&Location>, old: &HostKey, new: &HostKey) -> anyhow::Result<bool> {
-    let write = || -> anyhow::Result<()> {
-        let writing = Writing::open(context, named, None)?;
-        let host = context.config.host_name()?;
-        let lock = writing.vault.lock()?;
-        let detail = format!("the next key is {}", new.public());
-        audit::append(&context.state, &writing.vault, &host, old, "key rotate", &detail, Exit::Done)?;
-        drop(lock);
-        writing.close()
-    };
-    match write() {
-        Ok(()) => Ok(true),
-        Err(error) if named.is_none() => {
-            eprintln!("note: the change is not in an audit log: {error:#}");
-            Ok(false)
-        }
-        Err(error) => Err(error.context("the key was not changed")),
-    }
 }
 
 fn time(text: &str) -> anyhow::Result<Timestamp> {
