@@ -24,7 +24,7 @@ mod size;
 mod snapshot;
 mod state;
 mod stick;
-mod writing;
+mod writable;
 
 use std::process::ExitCode;
 

@@ -2,13 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the verdict")]
 
-mod site;
+mod keeper;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use keeper::{Site, copy};
 use serde_json::Value;
-use site::{Site, copy};
 
 const DIFF: &[&str] = &["diff", "--vault", "vault", "--identity", "id.txt"];
 

@@ -1,4 +1,5 @@
-//! Pruning: what stays is whole whatever happens, what goes is gone when its grace is over, and what is odd stops everything.
+//! Pruning: what stays is whole whatever happens, what goes is gone when its grace is over, and what is odd stops
+//! everything.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
 

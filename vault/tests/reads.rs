@@ -47,7 +47,8 @@ fn one_file_reads_one_segment_and_a_large_one_those_of_its_blocks() {
         read.iter().filter(|name| name.starts_with("segments/")).count()
     };
     assert_eq!(segments_read("file07"), 1);
-    // A megabyte in blocks of 16 KiB fills four segments of 256 KiB, begun and ended in others, and one block is of the second run.
+    // A megabyte in blocks of 16 KiB fills four segments of 256 KiB, begun and ended in others, and one block is of
+    // the second run.
     let of_large = segments_read("large");
     assert!((4..contents.segments.len() - 2).contains(&of_large), "{of_large} of {}", contents.segments.len());
 }

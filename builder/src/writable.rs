@@ -56,7 +56,8 @@ impl Writable {
     }
 }
 
-/// A folder, or a stick; neither where the configuration and the state decide. What `--vault` names and is no folder is a stick.
+/// A folder, or a stick; neither where the configuration and the state decide. What `--vault` names and is no folder
+/// is a stick.
 fn places(context: &Context, args: &Writing) -> (Option<PathBuf>, Option<PathBuf>) {
     let vault = args.vault.clone().or_else(|| args.stick.is_none().then(|| context.config.vault.clone()).flatten());
     match vault {
