@@ -83,8 +83,8 @@ impl Check {
     }
 }
 
-/// Remembers a verification of all snapshots of a host. A machine that has no state, or may not write it, still verifies: it is told, and
-/// remembers nothing.
+/// Remembers a verification of all snapshots of a host. A machine that has no state, or may not write it, still
+/// verifies: it is told, and remembers nothing.
 pub fn remember(state: &State, vault: &str, host: &HostName, level: Level, found: &[(&Verified<Manifest>, bool)]) {
     if !state.folder().is_dir() {
         return;

@@ -1,8 +1,9 @@
-//! Erasing named paths from the snapshots of a vault: what the engine writes anew is signed, put in place, and what it replaces is removed.
+//! Erasing named paths from the snapshots of a vault: what the engine writes anew is signed, put in place, and what
+//! it replaces is removed.
 //!
-//! The order makes a cut harmless. New objects first: nothing names them yet. Then each new manifest beside the old one: both
-//! are whole. Then the old ones and what only they named are removed. A mark in the vault says that an erase is under way; run
-//! again, it finishes.
+//! The order makes a cut harmless. New objects first: nothing names them yet. Then each new manifest beside the old
+//! one: both are whole. Then the old ones and what only they named are removed. A mark in the vault says that an
+//! erase is under way; run again, it finishes.
 
 use anyhow::Context as _;
 use jiff::Timestamp;

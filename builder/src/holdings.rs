@@ -1,5 +1,5 @@
-//! Every manifest of a vault, of all hosts, verified: what prune and erase decide on. One that does not verify ends it, for what it
-//! names cannot be known.
+//! Every manifest of a vault, of all hosts, verified: what prune and erase decide on. One that does not verify ends
+//! it, for what it names cannot be known.
 
 use std::collections::BTreeSet;
 

@@ -1,8 +1,9 @@
 //! Keep rules: which snapshots of one host stay, and why. Pure: numbers and times in, reasons out.
 //!
-//! A snapshot's place in the order is its number, not its time, so a clock that was set back changes nothing there. Days, ISO
-//! weeks, months and years are those of UTC, which has no daylight saving: no day is met twice and none is left out. "Within" counts back
-//! from the newest snapshot and not from today: a host that has been off for a year does not lose what it has.
+//! A snapshot's place in the order is its number, not its time, so a clock that was set back changes nothing there.
+//! Days, ISO weeks, months and years are those of UTC, which has no daylight saving: no day is met twice and none is
+//! left out. "Within" counts back from the newest snapshot and not from today: a host that has been off for a year
+//! does not lose what it has.
 
 use std::collections::HashSet;
 

@@ -2,12 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the verdict")]
 
-mod ordinary;
+mod keeper;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use ordinary::{Site, copy};
+use keeper::{Site, copy};
 use serde_json::Value;
 
 const DIFF: &[&str] = &["diff", "--vault", "vault", "--identity", "id.txt"];

@@ -2,13 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the verdict")]
 
-mod ordinary;
+mod keeper;
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use ordinary::{Site, assert_same};
+use keeper::{Site, assert_same};
 
 const ERASE: &[&str] = &["erase", "--vault", "vault", "--identity", "id.txt", "--yes"];
 
@@ -64,14 +64,14 @@ fn a_folder_is_gone_from_every_snapshot_and_the_vault_works_on() {
 #[test]
 fn who_knew_the_manifest_before_accepts_the_amended_one_and_no_older_vault() {
     let site = site();
-    ordinary::copy(&site.path("state"), &site.path("knows-old"));
-    ordinary::copy(&site.path("vault"), &site.path("unamended"));
+    keeper::copy(&site.path("state"), &site.path("knows-old"));
+    keeper::copy(&site.path("vault"), &site.path("unamended"));
     site.ok(&with(&["/home/ann/private"]));
-    ordinary::copy(&site.path("state"), &site.path("knows-new"));
-    ordinary::copy(&site.path("knows-old"), &site.path("state"));
+    keeper::copy(&site.path("state"), &site.path("knows-new"));
+    keeper::copy(&site.path("knows-old"), &site.path("state"));
     site.verify();
-    ordinary::copy(&site.path("knows-new"), &site.path("state"));
-    ordinary::copy(&site.path("unamended"), &site.path("vault"));
+    keeper::copy(&site.path("knows-new"), &site.path("state"));
+    keeper::copy(&site.path("unamended"), &site.path("vault"));
     site.refused(22, &["rolled back"], &["verify", "--vault", "vault"]);
 }
 
@@ -137,11 +137,11 @@ fn hard_links_wrong_keys_and_missing_consent_change_nothing() {
 fn the_same_again_finishes_an_erase_that_was_cut() {
     let site = site();
     for folder in ["vault", "state"] {
-        ordinary::copy(&site.path(folder), &site.path(&format!("before-{folder}")));
+        keeper::copy(&site.path(folder), &site.path(&format!("before-{folder}")));
     }
     site.ok(&with(&["/home/ann/private"]));
     let done = site.objects("manifests");
-    ordinary::copy(&site.path("before-state"), &site.path("state"));
+    keeper::copy(&site.path("before-state"), &site.path("state"));
     fs::remove_dir_all(site.path("vault/audit")).unwrap();
     let merged = Command::new("cp").arg("-an").arg(site.path("before-vault/.")).arg(site.path("vault")).status();
     assert!(merged.unwrap().success());

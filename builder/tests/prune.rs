@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the verdict")]
 
-mod ordinary;
+mod keeper;
 
 use std::fs;
 
-use ordinary::{Site, assert_same, copy};
+use keeper::{Site, assert_same, copy};
 
 const VAULT: &[&str] = &["prune", "--vault", "vault"];
 

@@ -45,7 +45,8 @@ impl Aspect {
         }
     }
 
-    /// Everything in which two entries differ. Access and change times, inode numbers, and where the holes are, do not count.
+    /// Everything in which two entries differ. Access and change times, inode numbers, and where the holes are, do
+    /// not count.
     pub fn between(before: &Entry, after: &Entry) -> Vec<Aspect> {
         let differs = [
             (Aspect::Type, before.kind != after.kind),

@@ -1,7 +1,8 @@
 //! Names of manifests: one for each snapshot, and a new one each time a snapshot is amended.
 //!
-//! Objects are written once, so an amended manifest does not take the place of the one before: it is stored beside it with a
-//! revision in its name, and the older one is removed after that. While both are there an amendment was cut; each is complete.
+//! Objects are written once, so an amended manifest does not take the place of the one before: it is stored beside it
+//! with a revision in its name, and the older one is removed after that. While both are there an amendment was cut;
+//! each is complete.
 
 use crate::error::{Error, Result};
 use crate::store::Store;

@@ -1,17 +1,19 @@
 //! Removing snapshots, and the objects that no manifest names any more. Plans first, touching nothing; then applies.
 //!
 //! Nothing here knows keep rules or signatures: the caller says which snapshots stay and which go, and must name every
-//! manifest of the vault, of every host. What a manifest that stays names is never touched. Anything that is odd (a listing that
-//! fails, a manifest nobody read, an object that is named and not there) ends the plan before anything is removed.
+//! manifest of the vault, of every host. What a manifest that stays names is never touched. Anything that is odd (a
+//! listing that fails, a manifest nobody read, an object that is named and not there) ends the plan before anything
+//! is removed.
 //!
-//! **Grace.** An object that is not named waits before it is removed, for somebody may be reading it, and a run that was cut
-//! will point to it. How long it has not been named cannot be told from its time: it is written down in an object of its
-//! own, `unused/<id>.json`, by the prune that first finds it unnamed. A prune that finds it named drops it from there.
+//! **Grace.** An object that is not named waits before it is removed, for somebody may be reading it, and a run that
+//! was cut will point to it. How long it has not been named cannot be told from its time: it is written down in an
+//! object of its own, `unused/<id>.json`, by the prune that first finds it unnamed. A prune that finds it named drops
+//! it from there.
 //!
-//! **Order.** A cut leaves a vault that verifies, and the next prune finishes: the note of what is unused first; then, for
-//! each snapshot, manifest, signature, catalogue (a signature without a manifest is no snapshot; a manifest without
-//! a signature would be a broken one); then the objects whose grace is over; old notes last. Of several notes on an object the
-//! latest counts.
+//! **Order.** A cut leaves a vault that verifies, and the next prune finishes: the note of what is unused first;
+//! then, for each snapshot, manifest, signature, catalogue (a signature without a manifest is no snapshot; a manifest
+//! without a signature would be a broken one); then the objects whose grace is over; old notes last. Of several notes
+//! on an object the latest counts.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -110,8 +112,8 @@ impl Vault {
     /// Works out what a prune removes. Touches nothing. To be applied, it must be made under [`Vault::lock`].
     ///
     /// # Errors
-    /// When anything cannot be listed, a manifest is there that `prune` does not name, or an object is missing that a manifest
-    /// which stays names ([`crate::Kind::Corrupt`]).
+    /// When anything cannot be listed, a manifest is there that `prune` does not name, or an object is missing that a
+    /// manifest which stays names ([`crate::Kind::Corrupt`]).
     pub fn plan_prune(&self, prune: &Prune<'_>) -> Result<PrunePlan> {
         let signatures = self.lone_signatures(prune)?;
         let listed = self.list_objects()?;
@@ -175,8 +177,8 @@ impl Vault {
         }
     }
 
-    /// Signatures without a manifest. Refuses manifests that the caller does not name, and names that are none of a manifest:
-    /// what nobody has read may name anything.
+    /// Signatures without a manifest. Refuses manifests that the caller does not name, and names that are none of a
+    /// manifest: what nobody has read may name anything.
     fn lone_signatures(&self, prune: &Prune<'_>) -> Result<Vec<String>> {
         let known: HashSet<&ManifestName> = prune.keep.iter().chain(prune.remove).map(|named| &named.name).collect();
         let mut rest = Vec::new();
@@ -201,7 +203,8 @@ impl Vault {
         Ok(listed)
     }
 
-    /// What earlier prunes noted, and in which objects. A note that cannot be read counts as none: then grace begins anew.
+    /// What earlier prunes noted, and in which objects. A note that cannot be read counts as none: then grace begins
+    /// anew.
     fn notes(&self) -> Result<(HashMap<String, u64>, Vec<String>)> {
         let mut noted: HashMap<String, u64> = HashMap::new();
         let objects = self.store.list(NOTES)?;

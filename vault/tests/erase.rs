@@ -43,7 +43,8 @@ impl Site {
         Vault::open(Arc::new(FolderStore::new(self.scratch.path("vault")))).unwrap()
     }
 
-    /// Secrets of every kind: small, in blocks, hard-linked, one that differs from snapshot to snapshot, one that is in the first only.
+    /// Secrets of every kind: small, in blocks, hard-linked, one that differs from snapshot to snapshot, one that is
+    /// in the first only.
     fn secrets(&self, serial: u64) {
         let folder = self.source.join("secret");
         fs::create_dir_all(&folder).unwrap();
@@ -76,7 +77,8 @@ impl Site {
         contents
     }
 
-    /// What `openssl` and `zstd` make of every segment and catalogue that a manifest names, with the keys that `age` opens.
+    /// What `openssl` and `zstd` make of every segment and catalogue that a manifest names, with the keys that `age`
+    /// opens.
     fn opened(&self) -> Vec<Vec<u8>> {
         let mut all = Vec::new();
         for (_, contents) in manifests(&self.vault()) {

@@ -1,5 +1,5 @@
-//! Whatever snapshots come and go, and wherever prunes are cut: nothing that is named is ever removed, nothing is removed before
-//! its grace is over, and in the end nothing is left over. In memory, with objects that hold nothing.
+//! Whatever snapshots come and go, and wherever prunes are cut: nothing that is named is ever removed, nothing is
+//! removed before its grace is over, and in the end nothing is left over. In memory, with objects that hold nothing.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
 

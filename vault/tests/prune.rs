@@ -1,4 +1,5 @@
-//! Pruning: what stays is whole whatever happens, what goes is gone when its grace is over, and what is odd stops everything.
+//! Pruning: what stays is whole whatever happens, what goes is gone when its grace is over, and what is odd stops
+//! everything.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
 
@@ -39,6 +40,8 @@ impl Site {
             std::thread::sleep(std::time::Duration::from_millis(30));
             let mut backup = Backup::new(&source, "host", serial);
             backup.cache = Some(scratch.path("cache"));
+            // Which file is in which segment must not depend on who was faster.
+            (backup.workers, backup.rewrite) = (1, 0);
             let contents = vault.backup(&backup).unwrap().contents;
             let json = serde_json::to_vec(&contents).unwrap();
             vault.put_manifest("host", serial, &json, b"signature").unwrap();
@@ -158,7 +161,7 @@ fn grace_begins_when_something_falls_out_of_use_and_begins_anew_when_it_was_used
     };
     let first = waiting(1000);
     assert!(first.objects.iter().all(|unused| unused.object.starts_with("catalogues/")), "{first:?}");
-    assert!(first.waiting.len() > 2 && first.waiting.iter().all(|unused| unused.since == 1000));
+    assert!(first.waiting.len() >= 2 && first.waiting.iter().all(|unused| unused.since == 1000));
     assert_eq!(waiting(1050).waiting, first.waiting, "time goes on from when it was found");
     // Snapshot 3 is there again, as a run would point to its objects again.
     vault.store().write_new("catalogues/host/3", &catalogue).unwrap();

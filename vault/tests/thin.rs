@@ -11,7 +11,8 @@ use std::path::PathBuf;
 use tree::{Scratch, assert_same, noise, small_vault};
 use vault::{Backup, Contents, Identities, ManifestName, Named, Prune, Restore, Vault};
 
-/// Forty files, of which every fourth stays when [`Site::thin_out`] has been called: each segment keeps a quarter of its content.
+/// Forty files, of which every fourth stays when [`Site::thin_out`] has been called: each segment keeps a quarter of
+/// its content.
 struct Site {
     scratch: Scratch,
     source: PathBuf,

@@ -1,4 +1,5 @@
-//! `lifeboat diff`: what differs between two snapshots. Both catalogues are read as streams; with `--json` each line is an object.
+//! `lifeboat diff`: what differs between two snapshots. Both catalogues are read as streams; with `--json` each line
+//! is an object.
 
 use std::io::{BufWriter, Write};
 use std::os::unix::ffi::OsStrExt as _;

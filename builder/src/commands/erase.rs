@@ -50,8 +50,8 @@ const REMAINS: &[&str] = &[
 /// Runs the command.
 ///
 /// # Errors
-/// When nothing is at the paths (1), another run has the lock (11), the key does not open everything (12), a manifest of the vault is refused
-/// (20, 21), another name keeps the content (30), consent is missing (31), or writing fails.
+/// When nothing is at the paths (1), another run has the lock (11), the key does not open everything (12), a manifest
+/// of the vault is refused (20, 21), another name keeps the content (30), consent is missing (31), or writing fails.
 pub fn run(context: &Context, args: &cli::Erase) -> anyhow::Result<Exit> {
     let paths = paths(args)?;
     let identities = identity::read(&args.identity)?;

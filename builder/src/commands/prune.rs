@@ -49,7 +49,8 @@ struct Row {
 /// Runs the command.
 ///
 /// # Errors
-/// When another run has the lock (11), any manifest of the vault is refused (20, 21), the rules keep nothing (30), or removing fails.
+/// When another run has the lock (11), any manifest of the vault is refused (20, 21), the rules keep nothing (30), or
+/// removing fails.
 pub fn run(context: &Context, args: &cli::Prune) -> anyhow::Result<Exit> {
     let rules = rules(context, args)?;
     if args.dry_run {
@@ -188,7 +189,8 @@ impl Report {
         let line = |word: &str, row: &Row| {
             let reasons: Vec<&str> = row.reasons.iter().map(|reason| reason.text()).collect();
             let time = row.started.strftime("%Y-%m-%d %H:%M:%S UTC");
-            format!("{word}  {:>6}  {time}  {}\n", row.snapshot, reasons.join(", "))
+            let line = format!("{word}  {:>6}  {time}  {}", row.snapshot, reasons.join(", "));
+            line.trim_end().to_owned() + "\n"
         };
         let (keep, remove) = if self.dry_run { ("keep  ", "remove") } else { ("kept   ", "removed") };
         let mut text: String = self.kept.iter().map(|row| line(keep, row)).collect();

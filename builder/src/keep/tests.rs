@@ -1,5 +1,5 @@
-//! The rules against a model that states each as a sentence about all snapshots, with a calendar of its own; and dates at which
-//! calendars trip.
+//! The rules against a model that states each as a sentence about all snapshots, with a calendar of its own; and
+//! dates at which calendars trip.
 
 use proptest::prelude::*;
 
@@ -26,7 +26,8 @@ fn civil(second: i64) -> (i64, i64, (i64, i64), i64) {
     (day, (day + 3).div_euclid(7), (year, month), year)
 }
 
-/// A snapshot is kept by a calendar rule when it is the last of its period, and fewer than `limit` periods are met after it.
+/// A snapshot is kept by a calendar rule when it is the last of its period, and fewer than `limit` periods are met
+/// after it.
 fn kept_by_period<P: PartialEq + Eq + std::hash::Hash + Copy>(periods: &[P], at: usize, limit: u32) -> bool {
     let later: HashSet<P> = periods[at + 1..].iter().copied().collect();
     !later.contains(&periods[at]) && later.len() < limit as usize

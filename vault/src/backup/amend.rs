@@ -12,8 +12,9 @@ use crate::identity::Identities;
 use crate::vault::Vault;
 
 impl Vault {
-    /// Brings the cache of `host` in `folder` up to an amended newest snapshot: `before` is what its manifest said, `after` what it says
-    /// now. What cut runs left is removed, and all of it where the cache is of another snapshot. Without a cache nothing is done.
+    /// Brings the cache of `host` in `folder` up to an amended newest snapshot: `before` is what its manifest said,
+    /// `after` what it says now. What cut runs left is removed, and all of it where the cache is of another snapshot.
+    /// Without a cache nothing is done.
     ///
     /// # Errors
     /// When the catalogue cannot be opened, or the folder cannot be written.

@@ -139,8 +139,9 @@ impl Cache {
         complete.into_iter().chain(states).collect()
     }
 
-    /// Everything that may be pointed to from earlier runs, as far as `store` still has it. Of what lies in thin segments, `rewrite` bytes
-    /// may not be pointed to: they are read from the live tree and stored afresh, like whatever else is not in the vault.
+    /// Everything that may be pointed to from earlier runs, as far as `store` still has it. Of what lies in thin
+    /// segments, `rewrite` bytes may not be pointed to: they are read from the live tree and stored afresh, like
+    /// whatever else is not in the vault.
     pub(super) fn load(&self, store: &dyn Store, rewrite: u64) -> Result<Previous> {
         let present: HashSet<String> = store.list("segments")?.into_iter().collect();
         let keys: HashSet<String> = store.list("keys")?.into_iter().collect();
@@ -176,7 +177,8 @@ impl Cache {
     }
 }
 
-/// Segments less than half of which is in use, the emptiest first, as long as what is in use of all of them stays within `budget` bytes.
+/// Segments less than half of which is in use, the emptiest first, as long as what is in use of all of them stays
+/// within `budget` bytes.
 fn thin(segments: &[Stored], budget: u64) -> HashSet<Digest> {
     let share = |stored: &Stored| (u128::from(stored.used) << 32) / u128::from(stored.segment.opened.max(1));
     let mut thin: Vec<&Stored> =

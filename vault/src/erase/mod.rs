@@ -1,15 +1,16 @@
 //! Erasing: what lies at some paths becomes unreadable in every snapshot that is named.
 //!
-//! A catalogue that names such a path is written without it. A segment that holds data of it is opened and cut afresh: what
-//! catalogues still name moves to new segments under a new key, and the old one is no longer named by anybody. That includes data that no
-//! catalogue names any more, of a file that was read twice or of a snapshot that was pruned: the gaps of every segment are looked
-//! through by the names in their tar headers.
+//! A catalogue that names such a path is written without it. A segment that holds data of it is opened and cut
+//! afresh: what catalogues still name moves to new segments under a new key, and the old one is no longer named by
+//! anybody. That includes data that no catalogue names any more, of a file that was read twice or of a snapshot that
+//! was pruned: the gaps of every segment are looked through by the names in their tar headers.
 //!
-//! Nothing is removed here, and nothing that exists is changed: new objects are written, and the caller signs manifests over them. When those are
-//! in the vault, [`Vault::prune`] without grace removes what they took the place of.
+//! Nothing is removed here, and nothing that exists is changed: new objects are written, and the caller signs
+//! manifests over them. When those are in the vault, [`Vault::prune`] without grace removes what they took the place
+//! of.
 //!
-//! **Stream order.** A hard link must come after its first name. What is cut afresh goes into a run that stands first in the
-//! catalogue's list of runs; hard links that are, into one that stands last. A catalogue has a run of its own.
+//! **Stream order.** A hard link must come after its first name. What is cut afresh goes into a run that stands first
+//! in the catalogue's list of runs; hard links that are, into one that stands last. A catalogue has a run of its own.
 
 mod catalogue;
 mod recut;
@@ -105,7 +106,8 @@ impl Vault {
         self.store.size(MARK).is_ok()
     }
 
-    /// Finds out what lies at the paths and where. Opens every catalogue, and every segment that holds what no catalogue names.
+    /// Finds out what lies at the paths and where. Opens every catalogue, and every segment that holds what no
+    /// catalogue names.
     ///
     /// # Errors
     /// When anything cannot be opened, or a segment that must be cut afresh is named by a manifest of [`Erase::others`].
@@ -128,8 +130,8 @@ impl Vault {
         Ok(plan)
     }
 
-    /// Writes the segments and catalogues of the snapshots without what is erased. On return they are durable; they count once their manifests
-    /// are in the vault. The caller holds [`Vault::lock`] since before the plan was made.
+    /// Writes the segments and catalogues of the snapshots without what is erased. On return they are durable; they
+    /// count once their manifests are in the vault. The caller holds [`Vault::lock`] since before the plan was made.
     ///
     /// # Errors
     /// When something cannot be opened or written; all snapshots are as they were.

@@ -166,8 +166,8 @@ fn holds_unnamed(cut: &Cut, vault: &Vault, paths: &[EntryPath], identities: &Ide
     Ok(gaps.iter().any(|(from, to)| is_suspect(&opened[*from as usize..*to as usize], paths)))
 }
 
-/// Looks at the names of the members in a stretch of tar stream. A block of a large file does not tell whose it is: it counts, and so does
-/// what cannot be read.
+/// Looks at the names of the members in a stretch of tar stream. A block of a large file does not tell whose it is:
+/// it counts, and so does what cannot be read.
 fn is_suspect(stream: &[u8], paths: &[EntryPath]) -> bool {
     let mut archive = tar::Archive::new(stream);
     let Ok(members) = archive.entries() else { return true };
