@@ -78,6 +78,9 @@ impl ContentHasher {
     }
 }
 
+/// What a hole reads as.
+static ZEROES: [u8; 16 << 10] = [0; 16 << 10];
+
 /// BLAKE3 of a file with holes.
 pub(crate) struct Zeroes {
     hasher: blake3::Hasher,
@@ -96,10 +99,9 @@ impl Zeroes {
 
     /// Adds the hole up to `offset`.
     pub(crate) fn up_to(&mut self, offset: u64) {
-        let zeroes = [0; 65536];
         while self.at < offset {
-            let n = (offset - self.at).min(zeroes.len() as u64) as usize;
-            self.update(&zeroes[..n]);
+            let n = (offset - self.at).min(ZEROES.len() as u64) as usize;
+            self.update(&ZEROES[..n]);
         }
     }
 

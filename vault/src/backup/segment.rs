@@ -14,6 +14,9 @@ use crate::progress::Progress;
 use crate::seal::{LINKS, Press, RunKey, SealWriter, Sealed};
 use crate::vault::Vault;
 
+/// Padding.
+static ZEROES: [u8; BLOCK as usize * 8] = [0; BLOCK as usize * 8];
+
 /// What all threads of one run share.
 pub(super) struct Run<'a> {
     pub(super) vault: &'a Vault,
@@ -110,10 +113,9 @@ impl<'a> Builder<'a> {
     pub(super) fn end(&mut self, member: &Member) -> Result<()> {
         let Some((_, writer)) = &mut self.open else { return Ok(()) };
         let end = member.piece.offset + member.piece.len;
-        let zeroes = [0; BLOCK as usize * 8];
         while writer.opened < end {
-            let n = (end - writer.opened).min(zeroes.len() as u64) as usize;
-            writer.write_all(&zeroes[..n]).map_err(failed)?;
+            let n = (end - writer.opened).min(ZEROES.len() as u64) as usize;
+            writer.write_all(&ZEROES[..n]).map_err(failed)?;
         }
         Ok(())
     }
