@@ -1,0 +1,203 @@
+//! The measuring itself: tree by tree, round by round, work by work, every tool in turn.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+
+use crate::measure::{drop_caches, measure, sync};
+use crate::report::{Failure, Measurement, Report, Work};
+use crate::repository::Listing;
+use crate::tool::{Place, Programs, Tool};
+use crate::tree::{self, Tally, Tree, Trees};
+
+/// What a run has to do, and where.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub home: PathBuf,
+    pub trees: Trees,
+    pub programs: Programs,
+    pub rounds: u32,
+    pub cold: bool,
+    /// When this run began.
+    pub run: String,
+}
+
+/// One tree's rounds.
+#[derive(Debug)]
+pub struct Rounds<'a> {
+    plan: &'a Plan,
+    tree: Tree,
+    report: &'a mut Report,
+    /// Those that have not failed.
+    tools: Vec<Tool>,
+    round: u32,
+}
+
+impl<'a> Rounds<'a> {
+    /// Prepares to measure `tools` on `tree`.
+    pub fn new(plan: &'a Plan, tree: Tree, report: &'a mut Report, tools: Vec<Tool>) -> Self {
+        let round = report.last_round(tree);
+        Self { plan, tree, report, tools, round }
+    }
+
+    /// Runs every round; the report is written after each measurement, so a run that is cut loses nothing that was measured.
+    ///
+    /// # Errors
+    /// When a tree cannot be made or changed. A tool that fails is noted, left out from then on, and is no error here.
+    pub fn run(mut self) -> anyhow::Result<()> {
+        self.check_space()?;
+        let tally = self.plan.trees.make(self.tree)?;
+        self.report.trees.insert(self.tree, tally.clone());
+        let source = self.plan.trees.path(self.tree);
+        for _ in 0..self.plan.rounds {
+            self.round += 1;
+            tree::warm(&source)?;
+            self.each(|tools| tools, Work::First, None);
+            self.each(snapshots, Work::Unchanged, None);
+            let change = self.plan.trees.change(self.tree, self.round)?;
+            let changed = Tally::of(&source)?;
+            self.each(snapshots, Work::Changed, Some(change.bytes));
+            self.plan.trees.restore(self.tree, change, &tally)?;
+            self.restores(&tally, &changed);
+        }
+        tree::remove(&self.plan.home.join("work"))
+    }
+
+    fn check_space(&self) -> anyhow::Result<()> {
+        std::fs::create_dir_all(&self.plan.home)?;
+        let disk = rustix::fs::statvfs(&self.plan.home).context("asking for free space")?;
+        let free = disk.f_bavail * disk.f_frsize;
+        let needed = (self.tree.space() as f64 * self.plan.trees.scale) as u64;
+        let (name, home) = (self.tree.name(), self.plan.home.display());
+        ensure!(free >= needed, "the tree `{name}` needs {} GB free in {home}; there are {}", needed >> 30, free >> 30);
+        Ok(())
+    }
+
+    /// Lets each tool do `work`, beginning with another one in each round, so that none is always first.
+    fn each(&mut self, of: fn(Vec<Tool>) -> Vec<Tool>, work: Work, changed: Option<u64>) {
+        let mut tools = of(self.tools.clone());
+        if !tools.is_empty() {
+            let places = tools.len();
+            tools.rotate_left((self.round as usize - 1) % places);
+        }
+        for tool in tools {
+            let result = self.back_up(tool, work, changed);
+            self.note(tool, result);
+        }
+    }
+
+    fn back_up(&mut self, tool: Tool, work: Work, changed: Option<u64>) -> anyhow::Result<()> {
+        let place = self.place(tool);
+        let driver = self.plan.programs.driver(tool);
+        if work == Work::First {
+            tree::remove(&place.home)?;
+            std::fs::create_dir_all(&place.home)?;
+            if let Some(command) = driver.begin(&place) {
+                command.run()?;
+            }
+        }
+        let before = Listing::of(&place.repository())?;
+        self.prepare()?;
+        let usage = measure(driver.back_up(&place, work.name()), &place.home, &self.log(tool, work)?)?;
+        let after = Listing::of(&place.repository())?;
+        self.add(Measurement {
+            tree: self.tree,
+            work,
+            tool,
+            round: self.round,
+            run: self.plan.run.clone(),
+            usage,
+            written: after.written_since(&before),
+            repository: after.size(),
+            changed_bytes: changed,
+        })
+    }
+
+    /// Restores what each tool holds, and removes its repository once that is done.
+    fn restores(&mut self, first: &Tally, changed: &Tally) {
+        let mut tools = self.tools.clone();
+        if !tools.is_empty() {
+            let places = tools.len();
+            tools.rotate_left((self.round as usize - 1) % places);
+        }
+        for tool in tools {
+            let expected = if tool.keeps_snapshots() { changed } else { first };
+            let result = self.restore(tool, expected);
+            self.note(tool, result);
+        }
+    }
+
+    fn restore(&mut self, tool: Tool, expected: &Tally) -> anyhow::Result<()> {
+        let place = self.place(tool);
+        let folder = self.plan.home.join("work/restored");
+        tree::remove(&folder)?;
+        std::fs::create_dir_all(&folder)?;
+        self.prepare()?;
+        let snapshot = Work::Changed.name();
+        let command = self.plan.programs.driver(tool).restore(&place, snapshot, &folder);
+        let usage = measure(command, &folder, &self.log(tool, Work::Restore)?)?;
+        expected.compare(&Tally::of(&folder)?)?;
+        let repository = Listing::of(&place.repository())?.size();
+        tree::remove(&folder)?;
+        tree::remove(&place.home)?;
+        let (tree, round, run) = (self.tree, self.round, self.plan.run.clone());
+        self.add(Measurement {
+            tree,
+            work: Work::Restore,
+            tool,
+            round,
+            run,
+            usage,
+            written,
+            repository,
+            changed_bytes: None,
+        })
+    }
+
+    /// Nobody pays for what the one before him left to be written.
+    fn prepare(&self) -> anyhow::Result<()> {
+        sync(&self.plan.home)?;
+        if self.plan.cold { drop_caches() } else { Ok(()) }
+    }
+
+    fn place(&self, tool: Tool) -> Place {
+        let home = self.plan.home.join("work").join(tool.name());
+        Place { home, source: self.plan.trees.path(self.tree), sparse: self.tree == Tree::Image }
+    }
+
+    fn log(&self, tool: Tool, work: Work) -> anyhow::Result<PathBuf> {
+        let folder = self.plan.home.join("logs");
+        std::fs::create_dir_all(&folder)?;
+        Ok(folder.join(format!("{}-{}-{}-{}.log", self.tree.name(), self.round, work.name(), tool.name())))
+    }
+
+    fn add(&mut self, one: Measurement) -> anyhow::Result<()> {
+        let (tree, work, tool) = (one.tree.name(), one.work.name(), one.tool.name());
+        let memory = one.usage.memory as f64 / 1e6;
+        let (wall, cpu, written) = (one.usage.wall, one.usage.cpu, one.written as f64 / 1e6);
+        eprintln!(
+            "bench: {tree} round {}  {work:<9}  {tool:<8}  {wall:8.2} s  CPU {cpu:8.2} s  {memory:5.0} MB  wrote {written:8.1} MB",
+            one.round
+        );
+        self.report.measurements.push(one);
+        self.report.write(&report_file(&self.plan.home))
+    }
+
+    fn note(&mut self, tool: Tool, result: anyhow::Result<()>) {
+        if let Err(error) = result {
+            let what = format!("round {}: {error:#}", self.round);
+            eprintln!("bench: {} on the tree `{}` failed and is left out: {what}", tool.name(), self.tree.name());
+            self.report.failures.push(Failure { tree: self.tree, tool, what });
+            self.tools.retain(|other| *other != tool);
+        }
+    }
+}
+
+fn snapshots(tools: Vec<Tool>) -> Vec<Tool> {
+    tools.into_iter().filter(|tool| tool.keeps_snapshots()).collect()
+}
+
+/// Where the report lies.
+pub fn report_file(home: &Path) -> PathBuf {
+    home.join("report.json")
+}
