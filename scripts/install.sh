@@ -1,10 +1,12 @@
 #!/bin/sh
-# Installs the packages of packages.txt that are missing. Runs as root, or as a user who may use sudo.
+# Installs the packages of a list that are missing: install.sh [LIST]; a list lies beside this script, packages.txt is
+# the usual one. Runs as root, or as a user who may use sudo.
 set -eu
 cd "$(dirname "$0")"
+list=${1:-packages.txt}
 
 missing=
-for package in $(grep -v '^#' packages.txt); do
+for package in $(grep -v '^#' "$list"); do
     state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
     [ "$state" = installed ] || missing="$missing $package"
 done

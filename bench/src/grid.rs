@@ -2,17 +2,18 @@
 
 use std::fmt::Write as _;
 
-/// Rows under a header. The first column is text, the others are numbers.
+/// Rows under a header. The first columns are texts, the others are numbers.
 #[derive(Clone, Debug)]
 pub struct Grid {
+    texts: usize,
     header: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
 impl Grid {
-    /// An empty table.
-    pub fn new(header: &[&str]) -> Self {
-        Self { header: header.iter().map(|&text| text.to_owned()).collect(), rows: Vec::new() }
+    /// An empty table with so many columns of texts.
+    pub fn new(texts: usize, header: &[&str]) -> Self {
+        Self { texts, header: header.iter().map(|&text| text.to_owned()).collect(), rows: Vec::new() }
     }
 
     /// Adds a row, as long as the header.
@@ -27,9 +28,10 @@ impl Grid {
         let widths: Vec<usize> = (0..self.header.len()).map(width).collect();
         let mut text = String::new();
         for row in lines() {
-            let mut line = format!("{:<1$}", row[0], widths[0]);
-            for (cell, width) in row.iter().zip(&widths).skip(1) {
-                let _ = write!(line, "  {cell:>width$}");
+            let mut line = String::new();
+            for (at, (cell, &width)) in row.iter().zip(&widths).enumerate() {
+                let _ =
+                    if at < self.texts { write!(line, "{cell:<width$}  ") } else { write!(line, "{cell:>width$}  ") };
             }
             text.push_str(line.trim_end());
             text.push('\n');
@@ -40,7 +42,7 @@ impl Grid {
     /// For a document.
     pub fn markdown(&self) -> String {
         let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-        let rule = format!("|---|{}\n", "--:|".repeat(self.header.len() - 1));
+        let rule = format!("|{}{}\n", "---|".repeat(self.texts), "--:|".repeat(self.header.len() - self.texts));
         let rows: String = self.rows.iter().map(|row| line(row)).collect();
         line(&self.header) + &rule + &rows
     }
@@ -52,7 +54,7 @@ mod tests {
 
     #[test]
     fn both_forms() {
-        let mut grid = Grid::new(&["tool", "wall s"]);
+        let mut grid = Grid::new(1, &["tool", "wall s"]);
         grid.row(vec!["lifeboat".to_owned(), "1.5".to_owned()]);
         grid.row(vec!["tar".to_owned(), "12.25".to_owned()]);
         assert_eq!(grid.text(), "tool      wall s\nlifeboat     1.5\ntar        12.25\n");

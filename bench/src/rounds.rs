@@ -148,7 +148,7 @@ impl<'a> Rounds<'a> {
             round,
             run,
             usage,
-            written,
+            written: 0,
             repository,
             changed_bytes: None,
         })

@@ -113,7 +113,7 @@ fn measured(medians: &[&Median]) -> Grid {
         "repository MB",
         "of Lifeboat's wall",
     ];
-    let mut grid = Grid::new(&header);
+    let mut grid = Grid::new(1, &header);
     for one in medians {
         let (least, most) = one.wall_spread;
         let flag = if one.tool == Tool::Lifeboat && one.memory > 256e6 { " (!)" } else { "" };
@@ -133,7 +133,7 @@ fn measured(medians: &[&Median]) -> Grid {
 }
 
 fn targets(report: &Report) -> Grid {
-    let mut grid = Grid::new(&["work", "what", "Lifeboat", "against", "ratio", "limit", ""]);
+    let mut grid = Grid::new(2, &["work", "what", "Lifeboat", "against", "ratio", "limit", ""]);
     for one in &report.verdicts {
         let unit = |value: f64| if one.what.starts_with("time") { format!("{value:.2} s") } else { bytes(value) };
         grid.row(vec![

@@ -5,6 +5,7 @@
 
 mod change;
 mod image;
+mod remove;
 mod root;
 mod small;
 mod tally;
@@ -17,6 +18,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 pub use change::Change;
+pub use remove::remove;
 pub use tally::Tally;
 
 /// Which tree.
@@ -138,19 +140,6 @@ impl Trees {
         change.undo()?;
         self.mark(tree, tally)
     }
-}
-
-/// Removes a file or a folder with everything in it; what is not there is as good.
-///
-/// # Errors
-/// When something cannot be removed.
-pub fn remove(path: &Path) -> anyhow::Result<()> {
-    let result = match path.symlink_metadata() {
-        Err(_) => return Ok(()),
-        Ok(metadata) if metadata.is_dir() => std::fs::remove_dir_all(path),
-        Ok(_) => std::fs::remove_file(path),
-    };
-    result.with_context(|| format!("removing {}", path.display()))
 }
 
 /// Reads every file once, so that all tools find the source in the page cache.

@@ -21,7 +21,7 @@ packages=$(grep -v '^#' "$list" | tr '\n' ',' | sed 's/,$//')
 mirror=$(sh "$here/../mirror.sh" "$release")
 fetched=$tree.fetched
 rm -rf "$tree" "$tree.part" "$fetched"
-debootstrap --download-only --variant=minbase --cache-dir="$debs" --include="$packages" "$release" "$fetched" "$mirror" \
+debootstrap --download-only --variant=minbase --cache-dir="$debs" ${packages:+"--include=$packages"} "$release" "$fetched" "$mirror" \
     >"$debs/debootstrap.log" 2>&1 || { tail -n 30 "$debs/debootstrap.log" >&2; exit 1; }
 
 mkdir -p "$tree.part/usr"

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use crate::random::Random;
 use crate::text::Text;
 
-const SEED: u64 = 0x736d_616c_6c;
+const SEED: u64 = 0x0073_6d61_6c6c;
 const FOLDERS: u64 = 2_000;
 const FILES_IN_EACH: u64 = 500;
 /// Largest size in bytes.
