@@ -24,7 +24,7 @@ mod verdict;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use clap::Parser as _;
 use jiff::{Timestamp, Unit};
 
@@ -61,9 +61,7 @@ fn run(options: &Options) -> anyhow::Result<bool> {
     }
     let programs = programs(options, &home)?;
     let machine = Machine::of(&home);
-    let mut report = Report::read(&path)?.unwrap_or_else(|| Report::new(options.scale, options.cold, machine.clone()));
-    let same = report.machine == machine && report.cold == options.cold;
-    ensure!(same, "{} is from another machine or page cache; move it away", path.display());
+    let mut report = begin(options, &path, machine)?;
     let available = available(options, &programs, &mut report);
     let plan = Plan {
         trees: Trees { folder: home.join("trees"), scale: options.scale },
@@ -83,6 +81,21 @@ fn run(options: &Options) -> anyhow::Result<bool> {
     report.write(&path)?;
     print!("{}", table::render(&report, Form::Terminal));
     Ok(report.failures.is_empty())
+}
+
+/// The report that this run adds to. One from another machine, or measured in another way, is put aside.
+fn begin(options: &Options, path: &Path, machine: Machine) -> anyhow::Result<Report> {
+    match Report::read(path)? {
+        Some(report) if report.machine == machine && report.cold == options.cold => Ok(report),
+        found => {
+            if found.is_some() {
+                let aside = path.with_extension("json.old");
+                eprintln!("bench: the report is from another machine or way of measuring: now {}", aside.display());
+                std::fs::rename(path, aside)?;
+            }
+            Ok(Report::new(options.scale, options.cold, machine))
+        }
+    }
 }
 
 /// Smaller trees are no figures, so they never meet the others.

@@ -73,14 +73,17 @@ impl<'a> Rounds<'a> {
         Ok(())
     }
 
-    /// Lets each tool do `work`, beginning with another one in each round, so that none is always first.
-    fn each(&mut self, of: fn(Vec<Tool>) -> Vec<Tool>, work: Work, changed: Option<u64>) {
+    /// The tools of a work, beginning with another one in each round, so that none is always first.
+    fn turn(&self, of: fn(Vec<Tool>) -> Vec<Tool>) -> Vec<Tool> {
         let mut tools = of(self.tools.clone());
-        if !tools.is_empty() {
-            let places = tools.len();
-            tools.rotate_left((self.round as usize - 1) % places);
-        }
-        for tool in tools {
+        let places = tools.len().max(1);
+        tools.rotate_left((self.round as usize - 1) % places);
+        tools
+    }
+
+    /// Lets each tool do `work`.
+    fn each(&mut self, of: fn(Vec<Tool>) -> Vec<Tool>, work: Work, changed: Option<u64>) {
+        for tool in self.turn(of) {
             let result = self.back_up(tool, work, changed);
             self.note(tool, result);
         }
@@ -115,12 +118,7 @@ impl<'a> Rounds<'a> {
 
     /// Restores what each tool holds, and removes its repository once that is done.
     fn restores(&mut self, first: &Tally, changed: &Tally) {
-        let mut tools = self.tools.clone();
-        if !tools.is_empty() {
-            let places = tools.len();
-            tools.rotate_left((self.round as usize - 1) % places);
-        }
-        for tool in tools {
+        for tool in self.turn(|tools| tools) {
             let expected = if tool.keeps_snapshots() { changed } else { first };
             let result = self.restore(tool, expected);
             self.note(tool, result);
@@ -200,4 +198,38 @@ fn snapshots(tools: Vec<Tool>) -> Vec<Tool> {
 /// Where the report lies.
 pub fn report_file(home: &Path) -> PathBuf {
     home.join("report.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Machine;
+
+    #[test]
+    fn each_tool_is_measured_in_each_round_and_one_that_fails_is_noted_and_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().to_owned();
+        let plan = Plan {
+            trees: Trees { folder: home.join("trees"), scale: 0.0002 },
+            home: home.clone(),
+            programs: Programs { lifeboat: home.join("absent"), rustic: home.join("absent") },
+            rounds: 2,
+            cold: false,
+            run: "2026-01-01T00:00:00Z".to_owned(),
+        };
+        let mut report = Report::new(plan.trees.scale, false, Machine::default());
+        let tools = vec![Tool::Lifeboat, Tool::TarGzip, Tool::TarZstd];
+        Rounds::new(&plan, Tree::Small, &mut report, tools).run().unwrap();
+
+        let done: Vec<_> = report.measurements.iter().map(|one| (one.round, one.work, one.tool)).collect();
+        let round = |round, one, two| {
+            [(Work::First, one), (Work::First, two), (Work::Restore, one), (Work::Restore, two)]
+                .map(|(work, tool)| (round, work, tool))
+        };
+        let turns = [round(1, Tool::TarGzip, Tool::TarZstd), round(2, Tool::TarZstd, Tool::TarGzip)];
+        assert_eq!(done, turns.concat());
+        assert!(report.measurements.iter().all(|one| one.usage.wall > 0.0 && one.repository > 10_000));
+        assert!(matches!(&report.failures[..], [one] if one.tool == Tool::Lifeboat && one.what.contains("absent")));
+        assert!(!home.join("work").exists() && report_file(&home).exists());
+    }
 }
