@@ -46,6 +46,8 @@ impl<'a> Rounds<'a> {
     /// When a tree cannot be made or changed. A tool that fails is noted, left out from then on, and is no error here.
     pub fn run(mut self) -> anyhow::Result<()> {
         self.check_space()?;
+        // What a run that was cut has left.
+        tree::remove(&self.plan.home.join("work"))?;
         let tally = self.plan.trees.make(self.tree)?;
         self.report.trees.insert(self.tree, tally.clone());
         let source = self.plan.trees.path(self.tree);
@@ -59,8 +61,9 @@ impl<'a> Rounds<'a> {
             self.each(snapshots, Work::Changed, Some(change.bytes));
             self.plan.trees.restore(self.tree, change, &tally)?;
             self.restores(&tally, &changed);
+            tree::remove(&self.plan.home.join("work"))?;
         }
-        tree::remove(&self.plan.home.join("work"))
+        Ok(())
     }
 
     fn check_space(&self) -> anyhow::Result<()> {
@@ -116,7 +119,9 @@ impl<'a> Rounds<'a> {
         })
     }
 
-    /// Restores what each tool holds, and removes its repository once that is done.
+    /// Restores what each tool holds, and removes its repository once that is done. The restored trees go together at
+    /// the round's end: ext4 without a journal will not use an inode again for a minute after it was freed, and looks
+    /// at all of those whenever it makes a file, so who restores after a removal would pay for it.
     fn restores(&mut self, first: &Tally, changed: &Tally) {
         for tool in self.turn(|tools| tools) {
             let expected = if tool.keeps_snapshots() { changed } else { first };
@@ -127,8 +132,7 @@ impl<'a> Rounds<'a> {
 
     fn restore(&mut self, tool: Tool, expected: &Tally) -> anyhow::Result<()> {
         let place = self.place(tool);
-        let folder = self.plan.home.join("work/restored");
-        tree::remove(&folder)?;
+        let folder = self.plan.home.join("work/restored").join(tool.name());
         std::fs::create_dir_all(&folder)?;
         self.prepare()?;
         let snapshot = Work::Changed.name();
@@ -136,8 +140,10 @@ impl<'a> Rounds<'a> {
         let usage = measure(command, &folder, &self.log(tool, Work::Restore)?)?;
         expected.compare(&Tally::of(&folder)?)?;
         let repository = Listing::of(&place.repository())?.size();
-        tree::remove(&folder)?;
         tree::remove(&place.home)?;
+        if self.tree.has_few_files() {
+            tree::remove(&folder)?;
+        }
         let (tree, round, run) = (self.tree, self.round, self.plan.run.clone());
         self.add(Measurement {
             tree,

@@ -60,14 +60,19 @@ impl Tree {
         }
     }
 
-    /// Free bytes that a round needs at most at the full size, the tree included: every repository at once, one restored tree.
+    /// Free bytes that a round needs at most at the full size, the tree included: every repository and every restored tree at once.
     pub fn space(self) -> u64 {
         match self {
-            Self::Root => 20 << 30,
-            Self::Small => 30 << 30,
+            Self::Root => 25 << 30,
+            Self::Small => 45 << 30,
             // Some peers restore the holes as blocks of zeroes.
             Self::Image => 40 << 30,
         }
+    }
+
+    /// Whether it is so few files that a restored one may be removed at once.
+    pub fn has_few_files(self) -> bool {
+        self == Self::Image
     }
 }
 
