@@ -153,18 +153,17 @@ impl Report {
         self.measurements.iter().filter(|one| one.tree == tree).map(|one| one.round).max().unwrap_or(0)
     }
 
-    /// Trees whose tools were not all measured in the same runs, so that ratios compare different hours.
+    /// Trees on which a tool and Lifeboat were never measured in the same run, so that ratios compare different hours.
     pub fn not_side_by_side(&self) -> Vec<Tree> {
         let mut runs: BTreeMap<(Tree, Tool), BTreeSet<&str>> = BTreeMap::new();
         for one in &self.measurements {
             runs.entry((one.tree, one.tool)).or_default().insert(&one.run);
         }
-        let differ = |tree: &Tree| {
-            let mut of_tree = runs.iter().filter(|((of, _), _)| of == tree).map(|(_, runs)| runs);
-            let first = of_tree.next();
-            of_tree.any(|other| Some(other) != first)
+        let apart = |tree: &Tree| {
+            let ours = runs.get(&(*tree, Tool::Lifeboat));
+            ours.is_some_and(|ours| runs.iter().any(|((of, _), theirs)| of == tree && theirs.is_disjoint(ours)))
         };
-        self.trees.keys().copied().filter(|tree| differ(tree)).collect()
+        self.trees.keys().copied().filter(apart).collect()
     }
 
     fn conclude(&mut self) {

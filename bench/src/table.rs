@@ -60,7 +60,7 @@ pub fn render(report: &Report, form: Form) -> String {
     for tree in report.not_side_by_side() {
         let _ = writeln!(
             text,
-            "\nNot side by side: on the tree `{}` the tools were measured in different runs.",
+            "\nNot side by side: on the tree `{}` a tool and Lifeboat were measured in different runs.",
             tree.name()
         );
     }
