@@ -56,7 +56,7 @@ impl Tool {
         !matches!(self, Self::TarZstd | Self::TarPigz | Self::TarGzip)
     }
 
-    /// Whether it takes part on `tree` unless somebody asks for other tools: gzip and pigz add nothing but hours to the others.
+    /// Whether it takes part on `tree` unless somebody asks for other tools: gzip and pigz add nothing but an hour to the others.
     pub fn measured_on(self, tree: Tree) -> bool {
         tree == Tree::Root || !matches!(self, Self::TarGzip | Self::TarPigz)
     }

@@ -29,8 +29,10 @@ impl Driver for Tar {
     }
 
     fn version(&self) -> Command {
-        let script =
-            format!("printf '%s, ' \"$(tar --version | head -n 1)\"; {} --version 2>&1 | head -n 1", self.name);
+        let script = format!(
+            "printf '%s, ' \"$(tar --version | head -n 1)\"; {} --version 2>&1 | head -n 1 | tr -d '*'",
+            self.name
+        );
         Command::new("sh").args(["-c", &script])
     }
 }
