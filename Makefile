@@ -1,10 +1,11 @@
 # make demo    a workstation is captured, dies and comes back; report in target/demo/report.json
 # make test    format, lints, unit and command tests, then every scenario in virtual machines
+# make bench   Lifeboat beside tar, restic, Borg and rustic, in one run; report in target/bench/report.json
 # make build   the two programs, static
 # make install the programs, manual pages and completions, from what `make build` made
 # make dist    the programs, templates and checksums as one archive
 #
-# Each installs what it misses (scripts/packages.txt) by apt, as root or through sudo.
+# Each installs what it misses (scripts/packages.txt, scripts/bench/packages.txt) by apt, as root or through sudo.
 
 SHELL = /bin/sh
 TARGET = x86_64-unknown-linux-gnu
@@ -65,6 +66,14 @@ storage:
 # One machine at a time: two processors do not emulate four.
 scenarios: programs $(SAMPLE)/raw.env
 	cargo test --release -p qemu-tests --tests --no-fail-fast -- --test-threads=1 --nocapture
+
+# BENCH="--trees root --rounds 1" and so on: `bench --help`. Root, for the owners of files and for a fair restore.
+.PHONY: bench
+bench: packages
+	@sh scripts/install.sh scripts/bench/packages.txt
+	cargo build --release -p builder -p bench --bins
+	-@sh scripts/bench/rustic.sh target/bench/rustic
+	@$(PROFILE)/bench $(BENCH)
 
 # Where an administrator's programs go; PREFIX=/usr for packages.
 PREFIX = /usr/local

@@ -1,83 +1,122 @@
-//! A host for tests of the command: a state folder with a signing key, and a vault with small segments and blocks, so that small
-//! trees cross every border. `lifeboat init` makes vaults with the usual sizes only.
+//! A host with a state folder, a vault, an identity and a small tree, for tests of commands that change a vault.
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the verdict")]
 #![allow(dead_code, reason = "each test program uses its own part")]
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
+use std::process::{Command, Output};
 
-use vault::{FolderStore, Identities, InitOptions, Vault};
+use serde_json::Value;
 
-/// The host and where its things are: `tree`, `vault`, `id.txt`, `state`, `out`.
 pub struct Site {
     folder: tempfile::TempDir,
 }
 
 impl Site {
-    /// A host with an empty vault, and no tree yet.
+    /// A vault without snapshots, and a tree.
     pub fn new() -> Self {
         let site = Self { folder: tempfile::tempdir().unwrap() };
-        site.ok(&["init", "--vault", "FIRST", "--identity", "ID", "--yes"]);
-        fs::remove_dir_all(site.path("first")).unwrap();
-        site.small_vault(&site.path("vault"));
+        fs::create_dir_all(site.path("tree/etc")).unwrap();
+        fs::write(site.path("tree/etc/fstab"), "UUID=1 / ext4 defaults 0 1\n").unwrap();
+        fs::write(site.path("config.toml"), "version = 1\nhost_name = \"host\"\n").unwrap();
+        site.ok(&["init", "--vault", "vault", "--identity", "id.txt", "--yes"]);
         site
-    }
-
-    /// A vault with segments of 256 KiB and blocks of 16 KiB, opened by this host's identity.
-    pub fn small_vault(&self, folder: &Path) -> Vault {
-        let mut options = InitOptions::new(self.identities().recipients());
-        (options.segment_size, options.block_size) = (256 << 10, 16 << 10);
-        Vault::init(Arc::new(FolderStore::new(folder)), &options).unwrap()
-    }
-
-    pub fn identities(&self) -> Identities {
-        Identities::from_file_text(&fs::read_to_string(self.path("id.txt")).unwrap()).unwrap()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// `lifeboat` with these arguments; `FIRST`, `VAULT`, `ID`, `TREE` and `OUT` stand for this site's own paths.
-    pub fn command(&self, args: &[&str]) -> Command {
-        let place = |arg: &&str| -> OsString {
-            match *arg {
-                "FIRST" => self.path("first").into(),
-                "VAULT" => self.path("vault").into(),
-                "ID" => self.path("id.txt").into(),
-                "TREE" => self.path("tree").into(),
-                "OUT" => self.path("out").into(),
-                other => other.into(),
-            }
-        };
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
-        command.args(args.iter().map(place)).env("LIFEBOAT_STATE", self.path("state")).env_remove("LIFEBOAT_CONFIG");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
     pub fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
+        Command::new(env!("CARGO_BIN_EXE_lifeboat"))
+            .args(args)
+            .current_dir(self.folder.path())
+            .env("LIFEBOAT_STATE", self.path("state"))
+            .env("LIFEBOAT_CONFIG", self.path("config.toml"))
+            .output()
+            .unwrap()
     }
 
     pub fn ok(&self, args: &[&str]) -> String {
-        self.ends(0, args)
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Runs `lifeboat`, which must end with `code`; what it said on both streams.
-    pub fn ends(&self, code: i32, args: &[&str]) -> String {
+    pub fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(&[args, &["--json"]].concat())).unwrap()
+    }
+
+    /// Runs `lifeboat`, which must end with `code` and say each of `words`.
+    pub fn refused(&self, code: i32, words: &[&str], args: &[&str]) {
         let output = self.run(args);
-        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
-        said
+        for word in words {
+            assert!(said.contains(word), "{args:?} does not say {word:?}: {said}");
+        }
+    }
+
+    /// A snapshot of the tree, in which `etc/number` holds `content`.
+    pub fn backup(&self, content: &str) {
+        fs::write(self.path("tree/etc/number"), content).unwrap();
+        self.ok(&["backup", "--vault", "vault", "--source", "tree"]);
+    }
+
+    pub fn serials(&self) -> Vec<u64> {
+        let list = self.json(&["list", "--vault", "vault"]);
+        list["snapshots"].as_array().unwrap().iter().map(|row| row["serial"].as_u64().unwrap()).collect()
+    }
+
+    pub fn extract(&self, snapshot: &str, paths: &[&str], to: &str) {
+        let from = ["extract", "--vault", "vault", "--identity", "id.txt", "--to", to, snapshot];
+        self.ok(&[&from, paths].concat());
+    }
+
+    /// Every signature, every object, every file.
+    pub fn verify(&self) {
+        self.ok(&["verify", "--vault", "vault"]);
+        self.ok(&["verify", "--vault", "vault", "--level", "data", "--identity", "id.txt"]);
+    }
+
+    /// Files below `vault/<folder>`, relative to the vault.
+    pub fn objects(&self, folder: &str) -> Vec<String> {
+        let root = self.path("vault");
+        let mut open = vec![root.join(folder)];
+        let mut files = Vec::new();
+        while let Some(folder) = open.pop() {
+            for path in fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()) {
+                if path.is_dir() {
+                    open.push(path);
+                } else {
+                    files.push(path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned());
+                }
+            }
+        }
+        files.sort();
+        files
+    }
+
+    /// The audit log, as text.
+    pub fn audit(&self) -> String {
+        fs::read_to_string(self.path("vault/audit/host.log")).unwrap()
     }
 }
 
-pub const BACKUP: &[&str] = &["backup", "--vault", "VAULT", "--source", "TREE"];
-pub const VERIFY: &[&str] = &["verify", "--vault", "VAULT", "--level", "data", "--identity", "ID"];
-pub const EXTRACT: &[&str] = &["extract", "--vault", "VAULT", "--identity", "ID", "latest", "--to", "OUT"];
-pub const RESUME: &[&str] = &["extract", "--vault", "VAULT", "--identity", "ID", "latest", "--to", "OUT", "--resume"];
+pub fn copy(from: &Path, to: &Path) {
+    let _ = fs::remove_dir_all(to);
+    assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
+}
+
+/// Holds two trees against each other with rsync: content, metadata, links, ACLs, attributes.
+pub fn assert_same(left: &Path, right: &Path) {
+    let output = Command::new("rsync")
+        .args(["-aHAXn", "--delete", "--checksum", "--itemize-changes"])
+        .arg(format!("{}/", left.display()))
+        .arg(format!("{}/", right.display()))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.is_empty(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
