@@ -17,7 +17,7 @@ use crate::reading::Opened;
 pub fn run(context: &Context, args: &Attest) -> anyhow::Result<Exit> {
     let opened = Opened::open(context, &args.reading)?;
     let identities = identity::read(&args.identity)?;
-    let manifest = opened.choose(&args.snapshot)?;
+    let manifest = opened.unless_rolled_back(context, &args.snapshot, opened.choose(&args.snapshot)?)?;
     let bar = Bar::new("comparing");
     let attestation = attest::attest(&Input {
         images: &args.images,
