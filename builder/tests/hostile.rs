@@ -101,9 +101,15 @@ fn manifests_that_are_signed_and_not_what_they_should_be_are_refused() {
         ("lifeboat-manifest", |text| format!("{text}{{}}"), 21, "trailing"),
         (
             "lifeboat-manifest",
-            |text| text.replacen("\"started\"", &format!("\"x\": {}, \"started\"", "[".repeat(200_000)), 1),
+            |text| {
+                text.replacen(
+                    "\"tool\"",
+                    &format!("\"x\": {}1{}, \"tool\"", "[".repeat(200_000), "]".repeat(200_000)),
+                    1,
+                )
+            },
             21,
-            "recursion",
+            "cannot be read",
         ),
         (
             "lifeboat-manifest",
