@@ -191,6 +191,23 @@ impl Opened {
         self.manifest(serial)
     }
 
+    /// What [`choose`](Self::choose) gave for `choice`; refused when it is the latest here and this host knows of a later one.
+    ///
+    /// # Errors
+    /// Exit 22 when the vault is older than what this host knows.
+    pub fn unless_rolled_back(
+        &self,
+        context: &Context,
+        choice: &str,
+        manifest: Verified<Manifest>,
+    ) -> anyhow::Result<Verified<Manifest>> {
+        if choice == "latest" {
+            let known = context.state.newest(self.vault.id(), &self.host)?;
+            refuse_rollback(known.as_ref(), Some(&manifest), &self.place.to_string_lossy())?;
+        }
+        Ok(manifest)
+    }
+
     /// Snapshots other than `refused` of which something can be restored: manifest, catalogue and its key hold.
     pub fn others_that_hold(&self, refused: Option<Serial>) -> Vec<Serial> {
         let serials = self.serials().unwrap_or_default();

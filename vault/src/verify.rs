@@ -68,6 +68,7 @@ impl Vault {
 
     /// Compares a snapshot's catalogue and its key with their signed digests: without them nothing of it can be restored.
     pub fn check_index(&self, contents: &Contents) -> Result<()> {
+        contents.check()?;
         let CatalogueRef { object, run, size, sha256, .. } = &contents.catalogue;
         check_object(self.store.as_ref(), object, *size, sha256).map_err(Error::listed)?;
         for run in contents.runs.iter().filter(|listed| listed.id == *run) {

@@ -23,7 +23,7 @@ pub fn run(context: &Context, args: &Attest) -> anyhow::Result<Exit> {
 
 fn compare(context: &Context, args: &Attest, opened: &Opened) -> anyhow::Result<Exit> {
     let identities = identity::of(&opened.vault, &args.identity)?;
-    let manifest = opened.choose(&args.snapshot)?;
+    let manifest = opened.unless_rolled_back(context, &args.snapshot, opened.choose(&args.snapshot)?)?;
     let bar = Bar::new("comparing");
     let attestation = attest::attest(&Input {
         images: &args.images,

@@ -65,6 +65,7 @@ pub fn run(context: &Context, args: &Extract) -> anyhow::Result<Exit> {
 fn extract(context: &Context, args: &Extract, opened: &Opened) -> anyhow::Result<Exit> {
     let identities = identity::of(&opened.vault, &args.identity)?;
     let manifest = opened.choose(&args.snapshot).map_err(|error| or_another(opened, None, error))?;
+    let manifest = opened.unless_rolled_back(context, &args.snapshot, manifest)?;
     let index = opened.vault.check_index(&manifest.contents);
     index.map_err(|error| or_another(opened, Some(manifest.serial), error.into()))?;
     std::fs::create_dir_all(&args.to).with_context(|| format!("making the folder {}", args.to.display()))?;

@@ -2,7 +2,7 @@
 //! Knows nothing of the destination.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::backup::{Problem, ProblemKind};
 use crate::error::Error;
@@ -21,13 +21,13 @@ struct Losses {
     /// What is wrong with each object, by its name.
     objects: BTreeMap<String, String>,
     /// By entry, then by the object that it is lost with: a large file may be lost with several.
-    entries: BTreeMap<EntryPath, BTreeMap<String, Loss>>,
+    entries: BTreeMap<EntryPath, BTreeMap<Arc<str>, Loss>>,
 }
 
 /// Why an entry is lost, and what of it.
 #[derive(Clone)]
 struct Loss {
-    what: String,
+    what: Arc<str>,
     /// Stretches of a large file, each a block, as first byte and the one after the last. Of other files all is lost.
     stretches: Vec<(u64, u64)>,
 }
@@ -44,22 +44,23 @@ impl Damage {
     /// An object that cannot be used, and what was wanted of it.
     pub(super) fn object(&self, object: &str, error: &Error, tasks: &[Task]) {
         let Fault { object, what, .. } = Fault::new(object, error, Vec::new());
-        tasks.iter().for_each(|task| self.add(&object, &what, task));
+        let (name, why) = (Arc::from(&object[..]), Arc::from(&what[..]));
+        tasks.iter().for_each(|task| self.add(&name, &why, task));
         self.lock().objects.insert(object, what);
     }
 
     /// Data of one entry that is not what the catalogue says, out of an object that is as signed.
     pub(super) fn data(&self, object: &str, what: &str, task: &Task) {
-        self.add(object, what, task);
+        self.add(&Arc::from(object), &Arc::from(what), task);
         let other = || "holds other data than the catalogue says".into();
         self.lock().objects.entry(object.into()).or_insert_with(other);
     }
 
-    fn add(&self, object: &str, what: &str, task: &Task) {
+    fn add(&self, object: &Arc<str>, what: &Arc<str>, task: &Task) {
         let mut losses = self.lock();
         let by_object = losses.entries.entry(task.path().clone()).or_default();
-        let new = || Loss { what: what.into(), stretches: Vec::new() };
-        let loss = by_object.entry(object.into()).or_insert_with(new);
+        let new = || Loss { what: what.clone(), stretches: Vec::new() };
+        let loss = by_object.entry(object.clone()).or_insert_with(new);
         if let Task::Block(file, block) = task {
             loss.stretches.push((block.offset, file.size.min(block.offset + self.block_size)));
         }
@@ -90,7 +91,9 @@ impl Damage {
         for (path, by_object) in entries {
             for (object, loss) in by_object {
                 problems.push(Problem { path: path.clone(), kind: ProblemKind::Damaged, what: loss.text(&object) });
-                faults.entry(object).and_modify(|fault| fault.entries.push(path.clone()));
+                if let Some(fault) = faults.get_mut(&*object) {
+                    fault.entries.push(path.clone());
+                }
             }
         }
         (faults.into_values().collect(), problems)

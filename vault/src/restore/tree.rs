@@ -151,7 +151,7 @@ impl Tree {
         let handle = open_beneath(place.fd.as_fd(), name, OFlags::PATH)?;
         let made = facts_of(&handle, b"", EntryPath::root())?;
         // Somebody else may have put another inode there, one with a name outside too.
-        if made.entry.kind == entry.kind && made.links == 1 { Ok(handle) } else { Err(Errno::EXIST) }
+        if made.entry.kind == entry.kind && made.links <= 1 { Ok(handle) } else { Err(Errno::EXIST) }
     }
 
     /// Makes an empty file and opens it for writing.
