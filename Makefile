@@ -1,5 +1,6 @@
 # make demo    a workstation is captured, dies and comes back; report in target/demo/report.json
 # make test    format, lints, unit and command tests, then every scenario in virtual machines
+# make fuzz    each fuzz target for FUZZ_SECONDS (60); TARGETS="catalogue probe" runs those only
 # make build   the two programs, static
 # make install the programs, manual pages and completions, from what `make build` made
 # make dist    the programs, templates and checksums as one archive
@@ -16,7 +17,7 @@ PROFILE = $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release
 # An administrator's tools, mkfs among them, are not on every user's path.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: build demo test scenarios install dist packages programs clean
+.PHONY: build demo fuzz test scenarios install dist packages programs clean
 
 build: packages
 	cargo build --release
@@ -57,6 +58,11 @@ units:
 # One machine at a time: two processors do not emulate four.
 scenarios: programs $(SAMPLE)/raw.env
 	cargo test --release -p qemu-tests --tests --no-fail-fast -- --test-threads=1 --nocapture
+
+# Short runs of the same targets, over their corpus and mutations of it, are among the units.
+FUZZ_SECONDS = 60
+fuzz: packages
+	@sh scripts/fuzz.sh $(FUZZ_SECONDS) $(TARGETS)
 
 # Where an administrator's programs go; PREFIX=/usr for packages.
 PREFIX = /usr/local

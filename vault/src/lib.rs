@@ -17,6 +17,8 @@ mod content;
 mod contents;
 mod entry;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod identity;
 mod member;
 mod path;
