@@ -8,7 +8,7 @@ use std::io::Write;
 use serde::Deserialize;
 
 use crate::contents::Digest;
-use crate::path::{EntryPath, escape_into, unescape};
+use crate::path::{EntryPath, escape, escape_into, unescape};
 
 /// Type of an entry, with the letter that the catalogue uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -354,6 +354,9 @@ impl Entry {
             xattrs.push((unescape(&name).ok_or("xattr name")?, base64_decode(&value).ok_or("xattr value")?));
         }
         xattrs.sort();
+        if let Some(pair) = xattrs.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(format!("the xattr {} comes twice", escape(&pair[0].0)));
+        }
         let entry = Entry {
             path,
             kind,
@@ -391,6 +394,8 @@ impl Entry {
             && (!file || self.content.is_some() != self.blocks.is_some())
             && !(self.blocks.is_some() && self.extents.is_some())
             && self.size <= i64::MAX as u64
+            // The kernel's numbers have 12 and 20 bits; no tar header holds the largest of 32.
+            && self.rdev.is_none_or(|(major, minor)| major < 1 << 12 && minor < 1 << 20)
             && (!self.path.is_root() || self.kind == EntryKind::Directory);
         if !fits {
             return Err(format!("fields do not fit type {:?}", self.kind.letter()));
