@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 /// Mutated inputs for each target.
-const CASES: u32 = 30000;
+const CASES: u32 = 3000;
 
 /// The committed inputs of a target.
 fn corpus(target: &str) -> Vec<Vec<u8>> {
