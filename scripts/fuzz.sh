@@ -12,9 +12,11 @@ export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-co
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 -Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Coverflow-checks -Ccodegen-units=1"
 export CARGO_TARGET_DIR=$work CARGO_PROFILE_RELEASE_STRIP=none
-cargo build --release -p fuzz --bins --features libfuzzer
+cargo build --release -p fuzz -p builder --bins --features fuzz/libfuzzer,builder/libfuzzer
 binaries=$work/x86_64-unknown-linux-gnu/release
-[ $# -gt 0 ] || set -- $(ls fuzz/fuzz_targets | sed 's/\.rs$//')
+# The target for the configuration is the command itself, built as one.
+ln -sf lifeboat "$binaries/config"
+[ $# -gt 0 ] || set -- $(ls fuzz/fuzz_targets | sed 's/\.rs$//') config
 failed=
 for target in "$@"; do
     mkdir -p "$work/corpus/$target" "$work/crashes"

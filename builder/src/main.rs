@@ -4,12 +4,16 @@
 //! host is), `stick` (making and refreshing a stick), `attest` (comparing a restored image), and the `vault` and
 //! `manifest` crates. Results go to standard output, everything else to standard error.
 
+#![cfg_attr(feature = "libfuzzer", no_main, allow(dead_code))]
+
 mod attest;
 mod capture;
 mod cli;
 mod commands;
 mod config;
 mod exit;
+#[cfg(feature = "libfuzzer")]
+mod fuzz;
 mod identity;
 mod medium;
 mod progress;
