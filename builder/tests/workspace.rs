@@ -15,7 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("builder", &["layout", "manifest", "vault", "exec", "initramfs", "vm"]),
     ("rescue", &["layout", "manifest", "vault", "exec"]),
     ("qemu-tests", &["vm", "layout", "manifest"]),
-    ("fuzz", &["layout", "manifest", "vault"]),
+    ("fuzz", &["layout", "manifest", "vault", "exec"]),
 ];
 
 /// The design card's crates, each in use by a program that ships.
