@@ -1,6 +1,7 @@
 # make demo    a workstation is captured, dies and comes back; report in target/demo/report.json
 # make test    format, lints, unit and command tests, then every scenario in virtual machines
 # make bench   Lifeboat beside tar, restic, Borg and rustic, in one run; report in target/bench/report.json
+# make fuzz    each fuzz target for FUZZ_SECONDS (60); TARGETS="catalogue probe" runs those only
 # make build   the two programs, static
 # make install the programs, manual pages and completions, from what `make build` made
 # make dist    the programs, templates and checksums as one archive
@@ -17,7 +18,7 @@ PROFILE = $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release
 # An administrator's tools, mkfs among them, are not on every user's path.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: build demo test scenarios install dist packages programs clean
+.PHONY: build demo fuzz test scenarios install dist packages programs clean
 
 build: packages
 	cargo build --release
@@ -74,6 +75,11 @@ bench: packages
 	cargo build --release -p builder -p bench --bins
 	-@sh scripts/bench/rustic.sh target/bench/rustic
 	@$(PROFILE)/bench $(BENCH)
+
+# Short runs of the same targets, over their corpus and mutations of it, are among the units.
+FUZZ_SECONDS = 60
+fuzz: packages
+	@sh scripts/fuzz.sh $(FUZZ_SECONDS) $(TARGETS)
 
 # Where an administrator's programs go; PREFIX=/usr for packages.
 PREFIX = /usr/local

@@ -138,7 +138,7 @@ impl Config {
             .map_err(|message| refusal(Exit::Usage, format!("{}: {message}; nothing was done", path.display())))
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
         refuse_unknown(table.keys(), KEYS, "")?;
         for waiver in table.get("waive").and_then(toml::Value::as_array).into_iter().flatten() {
@@ -203,6 +203,21 @@ mod tests {
         assert_eq!(error, "the key `exlude` is not known; did you mean `exclude`?");
         let error = Config::parse("version = 1\n[[waive]]\nwhat = \"sdb\"\nreson = \"x\"\n").unwrap_err();
         assert_eq!(error, "the key `reson` in [[waive]] is not known; did you mean `reason`?");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic_and_what_is_taken_is_of_version_1(
+            lines in proptest::collection::vec("(version|exclude|waive|stick|[a-z_]{1,9}) ?= ?([0-9]{1,20}|\"[^\"]{0,9}\"|\\[.{0,9}\\]|.{0,9})|\\[\\[waive\\]\\]|(what|reason) = \".{0,5}\"|.{0,20}", 0..8)
+        ) {
+            let text = format!("version = 1\n{}", lines.join("\n"));
+            for text in [text.as_str(), text.trim_start_matches("version = 1\n")] {
+                match Config::parse(text) {
+                    Ok(config) => proptest::prop_assert_eq!(config.version, 1),
+                    Err(message) => proptest::prop_assert!(!message.is_empty()),
+                }
+            }
+        }
     }
 
     #[test]

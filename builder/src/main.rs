@@ -4,6 +4,8 @@
 //! host is), `stick` (making and refreshing a stick), `attest` (comparing a restored image), and the `vault` and
 //! `manifest` crates. Results go to standard output, everything else to standard error.
 
+#![cfg_attr(feature = "libfuzzer", no_main, allow(dead_code))]
+
 mod attest;
 mod audit;
 mod capture;
@@ -15,6 +17,8 @@ mod copying;
 mod description;
 mod erasure;
 mod exit;
+#[cfg(feature = "libfuzzer")]
+mod fuzz;
 mod holdings;
 mod identity;
 mod keep;

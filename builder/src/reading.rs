@@ -203,7 +203,7 @@ impl Opened {
     ) -> anyhow::Result<Verified<Manifest>> {
         if choice == "latest" {
             let known = context.state.newest(self.vault.id(), &self.host)?;
-            refuse_rollback(known.as_ref(), Some(&manifest), &self.place.to_string_lossy())?;
+            refuse_rollback(known.as_ref(), Some(&manifest), &self.place.to_string())?;
         }
         Ok(manifest)
     }

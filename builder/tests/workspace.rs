@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("rescue", &["layout", "manifest", "vault", "exec"]),
     ("qemu-tests", &["vm", "layout", "manifest"]),
     ("bench", &["exec"]),
+    ("fuzz", &["layout", "manifest", "vault", "exec"]),
 ];
 
 /// The design card's crates, each in use by a program that ships.

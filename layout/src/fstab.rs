@@ -71,7 +71,7 @@ pub fn parse_swaps(text: &str) -> Vec<SwapInUse> {
             let path = String::from_utf8_lossy(&unescape(fields.first()?.as_bytes())).into_owned();
             // The kernel counts in KiB and does not count the header's page.
             let kib: u64 = fields.get(2)?.parse().ok()?;
-            Some(SwapInUse { path, file: fields[1] == "file", size: Bytes(kib * 1024) })
+            Some(SwapInUse { path, file: fields[1] == "file", size: Bytes(kib.saturating_mul(1024)) })
         })
         .collect()
 }

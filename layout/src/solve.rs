@@ -16,6 +16,10 @@ pub mod stack;
 const ENTRY: u64 = 128;
 /// Protective MBR and header before the entries.
 const LEADING: u64 = 2;
+/// Largest logical sector of any disk, in bytes.
+const MOST_SECTOR: u32 = 64 << 10;
+/// No disk ends beyond this: positions and their differences are then numbers with a sign, too.
+const MOST_BYTES: u64 = i64::MAX as u64 / 2;
 
 /// The disk that a table is fitted onto.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +107,9 @@ pub enum SolveError {
         /// The disk's logical sector.
         sector: u32,
     },
+    /// The disk reports sectors that no disk has.
+    #[error("the disk reports sectors of {0} bytes, which is no size of a sector")]
+    TargetSector(u32),
     /// The recorded disk is not one that this version writes.
     #[error("{0}")]
     NotGpt(String),
@@ -134,13 +141,16 @@ pub fn solve_gpt(
 ) -> Result<NewTable, SolveError> {
     let (old_sector, table) = recorded_table(layout, disk)?;
     let mut pieces = pieces(layout, disk, u64::from(old_sector))?;
+    if !is_sector(target.logical_sector) {
+        return Err(SolveError::TargetSector(target.logical_sector));
+    }
     let sector = u64::from(target.logical_sector);
     let alignment = table.alignment.saturating_mul(u64::from(old_sector)).clamp(sector, 1 << 20);
     // A power of two by its definition; a hostile manifest may say otherwise.
     let alignment = if alignment.is_power_of_two() { alignment.max(sector) } else { 1 << 20 };
 
     let array = (u64::from(table.capacity.clamp(128, 4096)) * ENTRY).div_ceil(sector);
-    let sectors = target.size.0 / sector;
+    let sectors = target.size.0.min(MOST_BYTES) / sector;
     let first_usable = LEADING + array;
     let Some(usable_end) = sectors.checked_sub(array + 1).filter(|end| *end > first_usable) else {
         return Err(SolveError::TooSmall { missing: needed(&pieces, target), reason: "the disk is tiny".to_owned() });
@@ -164,13 +174,15 @@ pub fn solve_gpt(
     Ok(table)
 }
 
+fn is_sector(bytes: u32) -> bool {
+    bytes.is_power_of_two() && (512..=MOST_SECTOR).contains(&bytes)
+}
+
 fn recorded_table<'a>(layout: &'a Layout, disk: &NodeId) -> Result<(u32, &'a GptTable), SolveError> {
     let node = layout.node(disk).ok_or_else(|| SolveError::Recorded(format!("no disk {disk}")))?;
     match &node.kind {
         Kind::Disk(found) => match &found.table {
-            crate::disk::Table::Gpt(table) if found.logical_sector.is_power_of_two() && found.logical_sector >= 512 => {
-                Ok((found.logical_sector, table))
-            }
+            crate::disk::Table::Gpt(table) if is_sector(found.logical_sector) => Ok((found.logical_sector, table)),
             crate::disk::Table::Gpt(_) => Err(SolveError::Recorded(format!("{disk} has an impossible sector size"))),
             _ => Err(SolveError::NotGpt(format!("{} had no GPT, and this version restores GPT disks only", node.path))),
         },
@@ -189,7 +201,7 @@ fn pieces<'a>(layout: &'a Layout, disk: &'a NodeId, sector: u64) -> Result<Vec<P
         let Kind::Partition(entry) = &node.kind else { continue };
         let start = entry.first_lba.checked_mul(sector);
         let end = entry.first_lba.checked_add(entry.sectors).and_then(|lba| lba.checked_mul(sector));
-        let (Some(start), Some(end)) = (start, end) else {
+        let (Some(start), Some(end)) = (start, end.filter(|end| *end <= MOST_BYTES)) else {
             return Err(SolveError::Recorded(format!("{} ends beyond any disk", node.path)));
         };
         if entry.number == 0 || entry.number > 4096 || end <= start {
@@ -299,9 +311,9 @@ fn shift(
     };
     let size = (piece.end - piece.start) as i64 + shift;
     let least = piece.least.unwrap_or(u64::MAX);
-    if shift < 0 && size < least as i64 {
+    if shift < 0 && !u64::try_from(size).is_ok_and(|size| size >= least) {
         return Err(SolveError::TooSmall {
-            missing: Bytes((least as i64 - size) as u64),
+            missing: Bytes(least.saturating_add_signed(size.saturating_neg())),
             reason: format!("{} holds content that needs {}", piece.node.path, Bytes(least)),
         });
     }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::contents::Digest;
 use crate::error::Error;
-use crate::path::{EntryPath, escape_into, unescape};
+use crate::path::{EntryPath, escape, escape_into, unescape};
 use crate::scan;
 
 /// Type of an entry, with the letter that the catalogue uses.
@@ -418,6 +418,9 @@ impl Entry {
             xattrs.push((name.ok_or("xattr name")?, base64_decode(&value).ok_or("xattr value")?));
         }
         xattrs.sort();
+        if let Some(pair) = xattrs.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(format!("the xattr {} comes twice", escape(&pair[0].0)));
+        }
         let entry = Entry {
             path,
             kind,
@@ -454,6 +457,8 @@ impl Entry {
             && (!file || self.content.is_some() != self.blocks.is_some())
             && !(self.blocks.is_some() && self.extents.is_some())
             && self.size <= i64::MAX as u64
+            // The kernel's numbers have 12 and 20 bits; no tar header holds the largest of 32.
+            && self.rdev.is_none_or(|(major, minor)| major < 1 << 12 && minor < 1 << 20)
             && (!self.path.is_root() || self.kind == EntryKind::Directory);
         if !fits {
             return Err(format!("fields do not fit type {:?}", self.kind.letter()));

@@ -21,6 +21,8 @@ mod diff;
 mod entry;
 mod erase;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod identity;
 mod manifests;
 mod member;

@@ -141,6 +141,9 @@ impl Ext {
         if blocks == 0 || free > blocks {
             return Err(SuperblockError::Field { field: "number of free blocks", value: free });
         }
+        if blocks.checked_mul(u64::from(block_size)).is_none() {
+            return Err(SuperblockError::Field { field: "number of blocks", value: blocks });
+        }
         // Revision 0 has no field for it.
         let inode_size = if fields.u32(0x4c) == 0 { 128 } else { u32::from(fields.u16(0x58)) };
         if !inode_size.is_power_of_two() || !(128..=block_size).contains(&inode_size) {

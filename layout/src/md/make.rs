@@ -70,11 +70,11 @@ impl Array {
         let count = members.len() as u64;
         Bytes(match self.level.as_str() {
             "raid1" => least,
-            "raid4" | "raid5" => least * count.saturating_sub(1),
-            "raid6" => least * count.saturating_sub(2),
-            "raid10" => least * count / 2,
+            "raid4" | "raid5" => least.saturating_mul(count.saturating_sub(1)),
+            "raid6" => least.saturating_mul(count.saturating_sub(2)),
+            "raid10" => least.saturating_mul(count) / 2,
             // Stripes over the longer members go on where the shorter ones end.
-            _ => members.iter().map(usable).sum(),
+            _ => members.iter().map(usable).fold(0, u64::saturating_add),
         })
     }
 }

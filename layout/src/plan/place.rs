@@ -128,5 +128,5 @@ fn extents(layout: &Layout, group: &Node, places: &BTreeMap<NodeId, Place>, exte
         let now = if place.old == place.new { volume.extents } else { volume.extents_on(place.new, extent) };
         Some((volume.extents, now))
     });
-    volumes.fold((0, 0), |(old, new), (recorded, now)| (old + recorded, new + now))
+    volumes.fold((0, 0), |(old, new), (recorded, now)| (old.saturating_add(recorded), new.saturating_add(now)))
 }

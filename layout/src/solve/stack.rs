@@ -46,7 +46,8 @@ fn least_at(layout: &Layout, node: &Node, depth: usize) -> Option<u64> {
             if group.on.len() != 1 {
                 return Some(node.size.0);
             }
-            let spared = found.free + layout.children(&group.id).map(|child| spare(layout, found, child)).sum::<u64>();
+            let spares = layout.children(&group.id).map(|child| spare(layout, found, child));
+            let spared = spares.fold(found.free, u64::saturating_add);
             let extents = volume.extents.saturating_sub(spared);
             Some(extents.saturating_mul(found.extent.0).saturating_add(volume.data_start.0))
         }
@@ -110,7 +111,7 @@ pub fn volumes(
     for child in on_it.iter().rev() {
         let taken = spare(layout, group, child).min(missing);
         missing -= taken;
-        sizes.insert(child.id.clone(), Bytes(child.size.0.saturating_sub(taken * group.extent.0)));
+        sizes.insert(child.id.clone(), Bytes(child.size.0.saturating_sub(taken.saturating_mul(group.extent.0))));
     }
     if missing > 0 {
         return Err(SolveError::TooSmall {
