@@ -15,7 +15,9 @@ use std::process::Command;
 use proptest::prelude::*;
 use rustix::fs::{CWD, FileType, Gid, IFlags, Mode, OFlags, Uid};
 use tree::ground::Ground;
-use tree::{ACL, Scratch, assert_alike, assert_same, describe, noise, set_flags, set_mtime, set_xattr, small_vault, sparse, zoo};
+use tree::{
+    ACL, Scratch, assert_alike, assert_same, describe, noise, set_flags, set_mtime, set_xattr, small_vault, sparse, zoo,
+};
 use vault::{Backup, Restore};
 
 /// Backs `source` up, and restores it into `dest`, without a problem.
@@ -80,7 +82,9 @@ fn limits(ground: &Ground, root: &Path) {
     ground.set_project(&at("project/in"), 7);
     fs::write(at("project/none"), "none").unwrap();
     ground.set_project(&at("project/none"), 0);
-    for (name, sec) in [("oldest", i64::from(i32::MIN)), ("y2038", 1 << 31), ("y2106", 1 << 32), ("y2400", 13_569_465_600)] {
+    for (name, sec) in
+        [("oldest", i64::from(i32::MIN)), ("y2038", 1 << 31), ("y2106", 1 << 32), ("y2400", 13_569_465_600)]
+    {
         fs::write(at(name), name).unwrap();
         set_mtime(&at(name), sec, 999_999_999);
     }
@@ -229,7 +233,20 @@ fn inode() -> impl Strategy<Value = Inode> {
     (what, times, more).prop_map(|((kind, name, pick, mode, owner), (sec, nsec, major, minor), more)| {
         let (xattrs, acl, flags, parts, size) = more;
         let owner = (owner.0.min(u32::MAX - 1), owner.1.min(u32::MAX - 1));
-        Inode { kind, name, pick, owner, mode, time: (sec, nsec), device: (major, minor), xattrs, acl, flags, parts, size }
+        Inode {
+            kind,
+            name,
+            pick,
+            owner,
+            mode,
+            time: (sec, nsec),
+            device: (major, minor),
+            xattrs,
+            acl,
+            flags,
+            parts,
+            size,
+        }
     })
 }
 
@@ -253,7 +270,8 @@ impl Growing {
                 return Some(path);
             }
             Kind::File => {
-                let parts: Vec<(u64, &[u8])> = inode.parts.iter().map(|(at, bytes)| (u64::from(*at), &bytes[..])).collect();
+                let parts: Vec<(u64, &[u8])> =
+                    inode.parts.iter().map(|(at, bytes)| (u64::from(*at), &bytes[..])).collect();
                 sparse(&path, inode.size.into(), &parts);
             }
             Kind::Link => std::os::unix::fs::symlink(OsStr::from_bytes(&inode.name), &path).unwrap(),

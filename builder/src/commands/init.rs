@@ -30,13 +30,15 @@ pub fn run(context: &Context, args: &Init) -> anyhow::Result<Exit> {
     let host = context.config.host_name()?;
     let key = context.state.host_key_or_new(&host)?;
     let (recipients, is_new) = identity::recipients_or_new(&args.identity)?;
+    let mut options = InitOptions::new(recipients.clone());
+    (options.segment_size, options.block_size) = (args.segment_size, args.block_size);
     let report = Report {
         schema: 1,
         signer: key.public().to_string(),
         fingerprint: key.public().fingerprint(),
         recipients: recipients.iter().map(ToString::to_string).collect(),
         identity_is_new: is_new,
-        vault: Vault::init(store, &InitOptions::new(recipients))?.id().to_string(),
+        vault: Vault::init(store, &options)?.id().to_string(),
     };
     context.print(&report, || {
         format!(
