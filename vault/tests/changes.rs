@@ -296,7 +296,6 @@ for line in sys.stdin:
         vault.restore(&Restore::new(&done.contents, &identities, &dest)).unwrap();
         assert_eq!(fs::read(dest.join("mapped")).unwrap()[..1], *letter.as_bytes());
     }
-    drop(write);
     drop(to);
     assert!(writer.wait().unwrap().success());
 }
