@@ -88,6 +88,12 @@ pub struct Init {
     pub vault: Location,
     #[command(flatten)]
     pub recovery: Recovery,
+    /// Size of a segment; larger files are kept in blocks
+    #[arg(long, hide = true, value_name = "SIZE", default_value = "64M", value_parser = crate::size::parse)]
+    pub segment_size: u64,
+    /// Size of such a block
+    #[arg(long, hide = true, value_name = "SIZE", default_value = "4M", value_parser = crate::size::parse)]
+    pub block_size: u64,
     /// Do not ask
     #[arg(long)]
     pub yes: bool,

@@ -20,9 +20,14 @@ use crate::state::{KnownDescription, State};
 ///
 /// # Errors
 /// When the store cannot be written.
-pub fn init(state: &State, store: Arc<dyn Store>, key: &HostKey, recovered: &Recovered) -> anyhow::Result<Vault> {
-    let options = InitOptions::new(Vec::new());
-    let description = Description::first(&options, recovered.holders.clone(), Timestamp::now().to_string())?;
+pub fn init(
+    state: &State,
+    store: Arc<dyn Store>,
+    key: &HostKey,
+    recovered: &Recovered,
+    options: &InitOptions,
+) -> anyhow::Result<Vault> {
+    let description = Description::first(options, recovered.holders.clone(), Timestamp::now().to_string())?;
     let signature = sign_description(key, &description.to_bytes()?)?;
     let vault = Vault::init_described(store, &description, Some(&signature))?;
     if let Some((name, file)) = &recovered.sealed {

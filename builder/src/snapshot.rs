@@ -155,6 +155,10 @@ fn run_engine(
     backup.progress = &bar;
     let finished = vault.backup(&backup).with_context(|| format!("capturing {}", subject.root.display()))?;
     bar.finish();
+    if !finished.vanished.is_empty() {
+        // Usual on a host that is in use: temporary files come and go.
+        eprintln!("{} entries vanished before they were read; they are not in the snapshot", finished.vanished.len());
+    }
     Ok(finished)
 }
 

@@ -138,6 +138,7 @@ fn a_single_file_comes_out_alone() {
     site.ok(&["extract", "--vault", "VAULT", "--identity", "ID", "latest", "etc/fstab", "--to", "OUT"]);
     assert!(site.path("out/etc/fstab").is_file());
     assert!(!site.path("out/big").exists());
+    fs::remove_dir_all(site.path("out")).unwrap();
     site.refused(
         1,
         &["no/such"],

@@ -85,7 +85,8 @@ fn make(
     let vault_folder = staging.path().join(VAULT_FOLDER);
     fs::create_dir(&vault_folder)?;
     let store = Arc::new(FolderStore::new(&vault_folder));
-    let vault = description::init(&context.state, store, &key, &recovered)?.named(medium::stick_place(guid));
+    let vault = description::init(&context.state, store, &key, &recovered, &vault::InitOptions::new(Vec::new()))?
+        .named(medium::stick_place(guid));
     recovery::put(staging.path(), &context.state.exported(&host_name)?)?;
     // A file's snapshot is captured into the staging folder: its data partition is never mounted.
     let staged = wants_backup(args) && !target.is_device;

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use serde::Serialize;
+use vault::InitOptions;
 
 use crate::cli::Init;
 use crate::commands::Context;
@@ -30,7 +31,9 @@ pub fn run(context: &Context, args: &Init) -> anyhow::Result<Exit> {
     let host = context.config.host_name()?;
     let key = context.state.host_key_or_new(&host)?;
     let recovered = Recovered::gather(&args.recovery, None)?;
-    let vault = description::init(&context.state, store, &key, &recovered)?.named(args.vault.name());
+    let mut options = InitOptions::new(Vec::new());
+    (options.segment_size, options.block_size) = (args.segment_size, args.block_size);
+    let vault = description::init(&context.state, store, &key, &recovered, &options)?.named(args.vault.name());
     let opened_by = recovered.recipients();
     let detail = format!("opened by {}", opened_by.join(" "));
     audit::append(&context.state, &vault, &host, &key, "init", &detail, Exit::Done)?;

@@ -1,6 +1,6 @@
 //! The thread that writes the catalogue: puts what the workers did back into walk order, adds the hard links, and sums up.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::Write;
 
 use crossbeam_channel::{Receiver, Sender};
@@ -206,6 +206,10 @@ impl Collected {
         let needed: HashSet<_> = segments.iter().map(|segment| &segment.run).chain([&catalogue.run]).collect();
         let runs = state.runs.iter().filter(|known| needed.contains(&known.id)).cloned().collect();
         let contents = Contents { runs, segments, catalogue, totals: self.totals };
-        Ok(Finished { contents, problems: self.problems, left_out: self.left_out })
+        let gone = |problem: &Problem| problem.kind == ProblemKind::Vanished;
+        let (vanished, problems): (Vec<_>, Vec<_>) = self.problems.into_iter().partition(gone);
+        // A folder that is gone is met twice, when it is listed and when it is looked at.
+        let vanished: BTreeSet<EntryPath> = vanished.into_iter().map(|problem| problem.path).collect();
+        Ok(Finished { contents, problems, vanished: vanished.into_iter().collect(), left_out: self.left_out })
     }
 }

@@ -32,7 +32,7 @@ use crate::error::{Error, Result};
 use crate::path::EntryPath;
 use crate::progress::Progress;
 use crate::seal::{RunKey, Sealed};
-use crate::source::{Exclusion, Facts, Walk};
+use crate::source::{Exclusion, Facts, Walk, open_beneath};
 use crate::vault::{VERSION, Vault, check_host};
 
 /// What to back up, and how.
@@ -90,6 +90,9 @@ pub struct Finished {
     pub contents: Contents,
     /// What could not be kept as it is; any of these makes the run end with a warning.
     pub problems: Vec<Problem>,
+    /// What was listed and gone before it was opened. It is not in the snapshot, as if the run had begun a moment later, and
+    /// nothing to be warned of.
+    pub vanished: Vec<EntryPath>,
     /// Folders whose contents, and other entries that were left out by [`Backup::exclude`].
     pub left_out: Vec<EntryPath>,
 }
@@ -114,9 +117,9 @@ impl std::fmt::Display for Problem {
 /// Class of a [`Problem`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProblemKind {
-    /// It was listed and then gone; it is not in the snapshot.
+    /// It was listed and then gone; it is not in the snapshot. A backup gives these as [`Finished::vanished`].
     Vanished,
-    /// It kept changing while it was read; the snapshot has what was read last.
+    /// It kept changing while it was read; the snapshot has what was read last. Or something else took its place.
     Changed,
     /// It could not be read; it is not in the snapshot (a folder is, without contents).
     Unreadable,
@@ -142,6 +145,7 @@ impl Vault {
         let root = open_root(&backup.root)?;
         self.free_serial(&backup.host, backup.serial, &object)?;
         let started = now();
+        write_out(&root, &backup.cross);
         let cache = backup.cache.as_deref().map(|folder| Cache::new(folder, self.id(), &backup.host)).transpose()?;
         let previous = cache
             .as_ref()
@@ -188,6 +192,18 @@ fn catalogue_object(host: &str, serial: u64) -> Result<String> {
 fn open_root(root: &Path) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(root, flags, Mode::empty()).map_err(|e| Error::io("opening", root.display().to_string(), e))
+}
+
+/// Has the kernel write out what is dirty in the filesystems that are read. What a program writes through a memory mapping
+/// changes a file's times only with the first write to a page that is clean; so every such write from here on shows, to this
+/// run while it reads and to the next. Where a filesystem cannot, it is as it would be without.
+fn write_out(root: &OwnedFd, cross: &[PathBuf]) {
+    let _ = rustix::fs::syncfs(root);
+    for path in cross.iter().filter_map(|path| EntryPath::from_argument(path.as_os_str().as_bytes())) {
+        if let Ok(mount) = open_beneath(root.as_fd(), path.as_bytes(), OFlags::RDONLY | OFlags::DIRECTORY) {
+            let _ = rustix::fs::syncfs(mount);
+        }
+    }
 }
 
 /// The clock that also stamps files.

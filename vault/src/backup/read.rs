@@ -36,8 +36,10 @@ pub(super) enum Outcome {
 
 pub(super) fn lost(path: &EntryPath, error: &io::Error) -> Outcome {
     let (kind, what) = match error.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::NOENT | Errno::STALE | Errno::NOTDIR) => {
-            (ProblemKind::Vanished, "vanished before it was read".into())
+        Some(Errno::NOENT | Errno::NOTDIR) => (ProblemKind::Vanished, "vanished before it was read".into()),
+        Some(Errno::STALE | Errno::LOOP) => {
+            let what = "something else took its place while it was read; it is not in the snapshot";
+            (ProblemKind::Changed, what.into())
         }
         _ => (ProblemKind::Unreadable, format!("cannot be read: {error}")),
     };
@@ -61,6 +63,15 @@ pub(super) fn same_metadata(a: &Entry, b: &Entry) -> bool {
         && a.xattrs == b.xattrs
         && a.link == b.link
         && a.extents == b.extents
+}
+
+/// Whether the inode changed so lately that another change could bear the same time: then standing still proves nothing.
+fn is_fresh(facts: &Facts) -> bool {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    let changed = facts.entry.ctime;
+    let seconds = now.tv_sec.saturating_sub(changed.sec);
+    let age = seconds.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec - i64::from(changed.nsec));
+    (0..PAUSE.as_nanos() as i64).contains(&age)
 }
 
 /// Opens a regular file or a folder for reading, without touching its access time where that is allowed.
@@ -182,6 +193,9 @@ impl<'a> Reader<'a> {
         }
         if before.entry.size > self.builder.run.vault.segment_size {
             return Ok(Ok((None, last)));
+        }
+        if !last && is_fresh(&before) {
+            return Ok(Ok((None, false)));
         }
         let mut entry = before.entry.clone();
         take_attributes(fd.as_fd(), true, &mut entry)?;

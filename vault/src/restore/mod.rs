@@ -39,8 +39,8 @@ pub struct Restore<'a> {
     pub dest: PathBuf,
     /// All of it, or some paths.
     pub select: Selection,
-    /// Restore owners, devices and the xattrs that need root. Without it devices are problems of their own, and the entries that
-    /// lack owner or xattrs are counted in one problem of the root.
+    /// Restore owners, devices and the xattrs that need root. Without it each entry that lacks something is a problem; when
+    /// there are very many, the rest of those that lack owner or xattrs only are counted in one problem of the root.
     pub owner: bool,
     /// Make device nodes. Whoever can write to a folder of the destination can use what is made in it.
     pub devices: bool,
@@ -175,6 +175,9 @@ impl Scope {
     }
 }
 
+/// How many entries are named for lacking their owner; a restore of millions by somebody else must not fill the memory.
+const NAMED: u64 = 10_000;
+
 #[derive(Default)]
 struct Sums {
     entries: AtomicU64,
@@ -307,20 +310,32 @@ impl Work<'_> {
         self.restore.progress.advance(bytes, 1);
     }
 
-    /// Counts what is not ours and cannot be given to its owner.
+    /// Names what is not ours and cannot be given to its owner.
     fn note_owner(&self, entry: &Entry) {
+        if self.restore.owner {
+            return;
+        }
         let special =
             entry.xattrs.iter().any(|(name, _)| name.starts_with(b"security.") || name.starts_with(b"trusted."));
         let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        if !self.restore.owner && (special || (entry.uid, entry.gid) != (uid, gid)) {
-            self.sums.foreign.fetch_add(1, Ordering::Relaxed);
+        let foreign = (entry.uid, entry.gid) != (uid, gid);
+        if !(special || foreign) || self.sums.foreign.fetch_add(1, Ordering::Relaxed) >= NAMED {
+            return;
         }
+        let owner = format!("owner {}:{}", entry.uid, entry.gid);
+        let what = match (foreign, special) {
+            (true, true) => format!("{owner} and attributes were not restored, which needs root"),
+            (true, false) => format!("{owner} was not restored, which needs root"),
+            (false, _) => "attributes were not restored, which needs root".into(),
+        };
+        self.tree.problem(&entry.path, what);
     }
 
     fn report(self) -> Restored {
         let foreign = self.sums.foreign.into_inner();
-        if foreign > 0 {
-            let what = format!("owners, or attributes that need root, of {foreign} entries were not restored");
+        if foreign > NAMED {
+            let more = foreign - NAMED;
+            let what = format!("owners, or attributes that need root, of {more} more entries were not restored");
             self.tree.problem(&EntryPath::root(), what);
         }
         let (damaged, lost) = self.damage.report();

@@ -92,6 +92,8 @@ def describe(path: bytes) -> dict:
         "xattrs": {
             os.fsencode(name): base64.b64encode(os.getxattr(path, name, follow_symlinks=False)).decode()
             for name in os.listxattr(path, follow_symlinks=False)
+            # What XFS lists a second time.
+            if not name.startswith("trusted.SGI_ACL_")
         },
     }
     if kind == "f":
