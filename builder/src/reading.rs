@@ -42,15 +42,8 @@ impl Opened {
     /// As [`open`](Self::open); a damaged `vault.json` only when no manifest holds either (21).
     pub fn open_what_is_left(context: &Context, args: &Reading) -> anyhow::Result<Self> {
         let mut opened = Self::begin(context, args)?;
-        let Some((serial, id)) = opened.signed_id()? else { return opened.whole() };
-        if opened.wreck.is_none() && id.as_str() != opened.vault.id() {
-            let own = opened.vault.id();
-            let what = format!(
-                "its id is {own}, and snapshot {serial} was written for vault {id}: one of the two was replaced"
-            );
-            opened.wreck = Some(vault::Error::Corrupt { object: "vault.json".into(), what }.into());
-        }
-        if opened.wreck.is_some() {
+        let Some(id) = opened.signed_id()? else { return opened.whole() };
+        if opened.wreck.is_some() && id.as_str() != opened.vault.id() {
             opened.vault = Vault::salvage(opened.vault.store().clone(), id.as_str());
         }
         Ok(opened)
@@ -106,10 +99,10 @@ impl Opened {
     }
 
     /// The newest manifest that holds, and the id of the vault that it was written for.
-    fn signed_id(&self) -> anyhow::Result<Option<(Serial, VaultId)>> {
+    fn signed_id(&self) -> anyhow::Result<Option<VaultId>> {
         let signed = |serial: &Serial| {
             let manifest = read_signed(&self.vault, &self.host, *serial, &self.trusted).ok()?;
-            Some((*serial, manifest.vault.clone()))
+            Some(manifest.vault.clone())
         };
         Ok(self.serials()?.iter().rev().find_map(signed))
     }
@@ -202,7 +195,7 @@ impl Opened {
         manifest: Verified<Manifest>,
     ) -> anyhow::Result<Verified<Manifest>> {
         if choice == "latest" {
-            let known = context.state.newest(self.vault.id(), &self.host)?;
+            let known = context.state.newest_at(self.vault.id(), &self.host, &self.place)?;
             refuse_rollback(known.as_ref(), Some(&manifest), &self.place.to_string())?;
         }
         Ok(manifest)

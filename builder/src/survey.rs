@@ -65,7 +65,7 @@ impl Survey {
 
     /// The manifests that hold must follow each other, and none that this host knows may be missing.
     fn check_order(&mut self, opened: &Opened, context: &Context) -> anyhow::Result<()> {
-        let known = context.state.newest(opened.vault.id(), &opened.host)?;
+        let known = context.state.newest_at(opened.vault.id(), &opened.host, opened.place())?;
         let newest = self.manifests.last();
         let last = newest.map_or(0, |newest| newest.serial.0);
         let mut errors: Vec<_> = check_chain(&self.manifests).err().into_iter().collect();

@@ -223,7 +223,7 @@ fn extract_stops_at_damage_and_going_on_restores_all_but_what_it_names() {
     let object = segment.file_name().unwrap().to_string_lossy().into_owned();
     flip(&segment, 1000);
     site.refused(21, &["stopped at the first damage", "--keep-going", &object], EXTRACT);
-    let output = site.run(&with(EXTRACT, &["--keep-going", "--json"]));
+    let output = site.run(&with(EXTRACT, &["--resume", "--keep-going", "--json"]));
     assert_eq!(output.status.code(), Some(21));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let damaged = report["damaged"].as_array().unwrap();

@@ -38,7 +38,7 @@ fn no_key_is_needed_only_the_signers() {
     let site = Site::new();
     site.backups(1);
     let key = fs::read_to_string(site.path("state/host_ed25519.pub")).unwrap();
-    fs::write(site.path("signers"), format!("host {key}")).unwrap();
+    fs::write(site.path("signers"), format!("vm {key}")).unwrap();
     fs::remove_dir_all(site.path("state")).unwrap();
     fs::remove_file(site.path("id.txt")).unwrap();
     site.refused(20, &["--signers"], &["copy", "--from", "vault", "--to", "copy"]);

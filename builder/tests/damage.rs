@@ -10,6 +10,8 @@
 mod action;
 #[path = "damage/lab.rs"]
 mod lab;
+#[path = "damage/signed.rs"]
+mod signed;
 
 use std::fs;
 
@@ -91,13 +93,19 @@ fn an_undamaged_vault_shows_nothing() {
 
 #[test]
 fn damage_to_vault_json_is_named_and_costs_nothing() {
-    let whole = [(Left::All, DAMAGED); 2];
-    every_action_on("vault.json", &fault(DAMAGED, "vault.json", whole));
+    for action in ALL {
+        let lab = Lab::cell();
+        action.apply(&lab.object("vault.json"));
+        // What can still be read is refused for its signature, anything else for itself.
+        let code = lab.run(&["verify", "--vault", "vault"]).status.code().unwrap();
+        assert!([REFUSED, DAMAGED].contains(&code), "{action:?} vault.json: {code}");
+        lab.check(&format!("{action:?} vault.json"), &fault(code, "vault.json", [(Left::All, code); 2]));
+    }
     // That of another vault is sound in itself.
     let lab = Lab::cell();
     assert!(lab.run(&["init", "--vault", "other", "--identity", "id2.txt", "--yes"]).status.success());
     swap(&lab.object("vault.json"), &lab.path("other/vault.json"));
-    lab.check("swap vault.json", &fault(DAMAGED, "vault.json", whole));
+    lab.check("swap vault.json", &fault(REFUSED, "vault.json", [(Left::All, REFUSED); 2]));
 }
 
 #[test]

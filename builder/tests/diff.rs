@@ -83,6 +83,7 @@ fn needed(site: &Site, path: &str, wanted: &[u8]) -> usize {
             needed += 1;
         }
     }
+    let _ = fs::remove_dir_all(site.path("alone"));
     site.extract("latest", &[path], "alone");
     assert!(fs::read(site.path("alone").join(path)).unwrap() == wanted);
     assert!(segments.len() > needed, "{} segments", segments.len());

@@ -108,7 +108,7 @@ fn a_manifest_that_does_not_verify_stops_it_before_anything_is_removed() {
     fs::remove_dir_all(site.path("vault/manifests/other")).unwrap();
     let signature = site.path("vault/manifests/host/2.json.sig");
     fs::rename(&signature, site.path("aside")).unwrap();
-    site.refused(20, &["no signature"], &prune);
+    site.refused(20, &["only with its signature"], &prune);
     fs::rename(site.path("aside"), &signature).unwrap();
     assert_eq!(every(&site), before);
     site.ok(&prune);

@@ -230,7 +230,9 @@ impl Visitor<Vec<u8>> for Check<'_> {
     }
 
     fn damaged(&self, object: &str, error: Error, tasks: &[Task]) -> Result<()> {
-        let mut entries: Vec<EntryPath> = tasks.iter().map(|task| task.path().clone()).collect();
+        // Who has headers in it only is restored from the catalogue.
+        let data = tasks.iter().filter(|task| !matches!(task, Task::Head(_)));
+        let mut entries: Vec<EntryPath> = data.map(|task| task.path().clone()).collect();
         entries.sort();
         entries.dedup();
         lock(&self.faults).push(Fault::new(object, &error, entries));

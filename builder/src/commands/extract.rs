@@ -96,10 +96,11 @@ fn extract(context: &Context, args: &Extract, opened: &Opened) -> anyhow::Result
         eprintln!("lifeboat: lost: {}: {}", problem.path, problem.what);
     }
     context.print(&report, || text(&report, &args.to))?;
-    Ok(match report.problems.is_empty() {
-        _ if !report.damaged.is_empty() || opened.wreck.is_some() => Exit::Corrupt,
-        true => Exit::Done,
-        false => Exit::Warnings,
+    Ok(match &opened.wreck {
+        _ if !report.damaged.is_empty() => Exit::Corrupt,
+        Some(wreck) => exit_of(wreck),
+        None if report.problems.is_empty() => Exit::Done,
+        None => Exit::Warnings,
     })
 }
 

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use manifest::Signer;
-use vault::{FolderStore, Identities, InitOptions, Lock, NewObject, Store, Vault};
+use vault::{FolderStore, Holder, Identities, InitOptions, Lock, NewObject, Store, Vault};
 
 use super::*;
 use crate::commands::Context;
 use crate::config::Config;
+use crate::description;
+use crate::identity::Recovered;
 use crate::snapshot::{self, Subject};
 use crate::state::State;
 
@@ -108,9 +110,12 @@ fn source(folder: &Path) -> Opened {
     };
     let host: HostName = "node".parse().unwrap();
     let key = context.state.host_key_or_new(&host).unwrap();
-    let mut options = InitOptions::new(Identities::generate().recipients());
+    let mut options = InitOptions::new(Vec::new());
     (options.segment_size, options.block_size) = (64 << 10, 16 << 10);
-    let vault = Vault::init(Arc::new(FolderStore::new(folder.join("vault"))), &options).unwrap();
+    let holders = Identities::generate().recipients().into_iter().map(Holder::from).collect();
+    let recovered = Recovered { holders, ..Recovered::default() };
+    let store = Arc::new(FolderStore::new(folder.join("vault")));
+    let vault = description::init(&context.state, store, &key, &recovered, &options).unwrap();
     std::fs::create_dir(folder.join("tree")).unwrap();
     for at in 0..2 {
         std::fs::write(folder.join(format!("tree/{at}")), vec![at; 20_000]).unwrap();
@@ -143,7 +148,10 @@ fn assert_sound(folder: &Path, host: &HostName, trusted: &[Signer]) -> usize {
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let store = FolderStore::new(folder);
     let folders = ["keys", "segments", "catalogues", "manifests", "audit", "identities"];
-    let names = folders.iter().flat_map(|folder| store.list(folder).unwrap()).chain(["vault.json".to_owned()]);
+    let names = folders
+        .iter()
+        .flat_map(|folder| store.list(folder).unwrap())
+        .chain(["vault.json", "vault.json.sig"].map(str::to_owned));
     names.map(|name| (name.clone(), store.read(&name, u64::MAX).unwrap())).collect()
 }
 

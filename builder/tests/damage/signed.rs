@@ -8,7 +8,7 @@ use super::{REFUSED, WHOLE, fault};
 /// A cell whose log the host knows in its place.
 fn known_cell() -> Lab {
     let lab = Lab::cell();
-    assert!(lab.run(&["verify", "--vault", "vault"]).status.success());
+    assert!(lab.run(&["audit", "accept", "--vault", "vault", "--yes"]).status.success());
     lab
 }
 
