@@ -92,7 +92,7 @@ pub struct Init {
     #[arg(long, hide = true, value_name = "SIZE", default_value = "64M", value_parser = crate::size::parse)]
     pub segment_size: u64,
     /// Size of such a block
-    #[arg(long, hide = true, value_name = "SIZE", default_value = "4M", value_parser = crate::size::parse)]
+    #[arg(long, hide = true, value_name = "SIZE", default_value = "1M", value_parser = crate::size::parse)]
     pub block_size: u64,
     /// Do not ask
     #[arg(long)]

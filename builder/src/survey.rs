@@ -123,8 +123,13 @@ impl Survey {
     fn named(&self, opened: &Opened) -> BTreeSet<String> {
         let held = self.manifests.iter().map(|manifest| manifest.serial.0);
         let serials = held.chain(self.refused.iter().map(|refused| refused.snapshot));
-        let manifests = serials.map(|serial| object(opened, Serial(serial)));
-        let mut named: BTreeSet<String> = manifests.flat_map(|name| [format!("{name}.sig"), name]).collect();
+        let serials: BTreeSet<u64> = serials.collect();
+        // A snapshot's manifest may be an amended one; both are there when the amendment was cut.
+        let manifests = opened.vault.manifest_names().unwrap_or_default().into_iter();
+        let manifests = manifests.filter(|name| name.host == opened.host.as_str() && serials.contains(&name.serial));
+        let mut named: BTreeSet<String> = manifests.flat_map(|name| [name.signature(), name.object()]).collect();
+        let gone = serials.iter().map(|serial| object(opened, Serial(*serial)));
+        named.extend(gone.flat_map(|name| [format!("{name}.sig"), name]));
         named.extend(self.refused.iter().map(|refused| format!("catalogues/{}/{}", opened.host, refused.snapshot)));
         named.extend(
             self.manifests.iter().flat_map(|manifest| manifest.contents.parts().into_iter().map(|part| part.name)),

@@ -26,14 +26,14 @@ pub struct InitOptions {
     pub recipients: Vec<Recipient>,
     /// Bytes of tar stream per segment, and the size above which a file is kept in blocks. 64 MiB unless for tests.
     pub segment_size: u64,
-    /// Bytes per block of a large file. 4 MiB unless for tests.
+    /// Bytes per block of a large file. 1 MiB unless for tests.
     pub block_size: u64,
 }
 
 impl InitOptions {
     /// The usual sizes.
     pub fn new(recipients: Vec<Recipient>) -> Self {
-        InitOptions { recipients, segment_size: 64 << 20, block_size: 4 << 20 }
+        InitOptions { recipients, segment_size: 64 << 20, block_size: 1 << 20 }
     }
 }
 

@@ -1,3 +1,5 @@
+//! Lines of allowed signers files: what counts, for whom, and when; ssh-keygen says the same.
+
 use super::*;
 use crate::HostKey;
 

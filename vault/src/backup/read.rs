@@ -199,7 +199,8 @@ impl<'a> Reader<'a> {
         }
         let mut entry = before.entry.clone();
         take_attributes(fd.as_fd(), true, &mut entry)?;
-        if before.sparse {
+        // Attributes in blocks of their own are counted too, so that a file with holes may look full.
+        if before.sparse || !entry.xattrs.is_empty() {
             let extents = extents_of(fd.as_fd(), 0, entry.size)?;
             entry.extents = Some(extents).filter(|e| e[..] != [Extent { offset: 0, len: entry.size }]);
         }
