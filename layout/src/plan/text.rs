@@ -1,0 +1,135 @@
+//! A plan in words, as the tired admin reads it. Decides nothing.
+
+use std::fmt;
+
+use super::{Device, DiskPlan, Plan, Step};
+use crate::gpt::ESP;
+use crate::graph::{Kind, Layout, Node, NodeId};
+use crate::solve::NewPartition;
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Save { disk } => write!(f, "save the old boot code and partition tables of {disk}"),
+            Self::Clear { disk, .. } => write!(f, "clear boot code and old signatures on {disk}"),
+            Self::WriteGpt { disk, table } => {
+                write!(f, "write the partition table of {disk} ({} partitions)", table.partitions.len())
+            }
+            Self::MakeExt { device, ext, new, .. } => {
+                write!(f, "make {} {} on {} ({new})", ext.fstype, ext.uuid, device.path())
+            }
+            Self::MakeXfs { device, xfs, new, .. } => write!(f, "make xfs {} on {} ({new})", xfs.uuid, device.path()),
+            Self::MakeArray { array, members } => {
+                let names = members.iter().map(|member| member.as_ref().map_or("missing".into(), Device::path));
+                let names: Vec<String> = names.collect();
+                write!(f, "make {} {} over {}", array.level, array.path(), names.join(", "))
+            }
+            Self::MakePv { device, volume } => {
+                write!(f, "make LVM physical volume {} on {}", volume.uuid, device.path())
+            }
+            Self::MakeVg { group, devices } => {
+                let names: Vec<String> = devices.iter().map(Device::path).collect();
+                write!(f, "make volume group {} over {}", group.name, names.join(", "))
+            }
+            Self::MakeLv { volume, size, .. } => write!(f, "make volume {} ({size})", volume.path()),
+            Self::MakeVfat { device, vfat, .. } => write!(f, "make FAT {} on {}", vfat.serial, device.path()),
+            Self::MakeSwap { device, swap } => write!(f, "make swap {} on {}", swap.uuid, device.path()),
+            Self::Mount { device, path, .. } => write!(f, "mount {} at {path}", device.path()),
+        }
+    }
+}
+
+pub(super) fn describe_recorded(node: &Node) -> String {
+    let serial = match &node.kind {
+        Kind::Disk(disk) => disk.serial.as_deref(),
+        _ => None,
+    };
+    format!("{} (serial {}, {})", node.path, serial.unwrap_or("none"), node.size)
+}
+
+pub(super) fn describe_content(layout: &Layout, partition: &NewPartition) -> String {
+    let parts = describe_on(layout, &partition.node, 0);
+    if !parts.is_empty() {
+        return parts.join(" ");
+    }
+    match partition.entry.type_guid.as_str() {
+        crate::gpt::BIOS_BOOT => "BIOS boot".to_owned(),
+        ESP => "EFI system partition, no filesystem".to_owned(),
+        _ => "no filesystem".to_owned(),
+    }
+}
+
+/// What lies on a node, and on that, for people. A graph with a circle (a hostile manifest) ends too.
+fn describe_on(layout: &Layout, id: &NodeId, depth: usize) -> Vec<String> {
+    let mut parts = Vec::new();
+    for node in layout.children(id).filter(|_| depth < 16) {
+        parts.push(describe_node(node));
+        parts.extend(
+            layout.mounts.iter().filter(|mount| mount.node == node.id).map(|mount| format!("at {}", mount.path)),
+        );
+        let above = describe_on(layout, &node.id, depth + 1);
+        if !above.is_empty() {
+            parts.push(format!("({})", above.join(" ")));
+        }
+    }
+    parts
+}
+
+fn describe_node(node: &Node) -> String {
+    let (what, id, label) = match &node.kind {
+        Kind::Ext(ext) => (ext.fstype.as_str(), ext.uuid.as_str(), ext.label.as_str()),
+        Kind::Xfs(xfs) => ("xfs", xfs.uuid.as_str(), xfs.label.as_str()),
+        Kind::Vfat(vfat) => ("vfat", vfat.serial.as_str(), vfat.label.as_str()),
+        Kind::Swap(swap) => ("swap", swap.uuid.as_str(), swap.label.as_str()),
+        Kind::Array(array) => return format!("{} {}", array.level, array.short_name()),
+        Kind::Pv(_) => return "LVM".to_owned(),
+        Kind::Vg(group) => return format!("group {}", group.name),
+        Kind::Lv(volume) => return format!("volume {}", volume.name),
+        Kind::Opaque(opaque) => return format!("{} (not restored)", opaque.what),
+        Kind::Disk(_) | Kind::Partition(_) => return String::new(),
+    };
+    if label.is_empty() { format!("{what} {id}") } else { format!("{what} {id} {label:?}") }
+}
+
+impl fmt::Display for DiskPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Disk {}", self.target)?;
+        writeln!(f, "  takes the place of {}:", self.recorded_text)?;
+        writeln!(f, "  {}.", self.why)?;
+        if self.target.holds.is_empty() {
+            writeln!(f, "  It holds nothing that is known here.")?;
+        } else {
+            writeln!(f, "  DESTROYED is what it holds now:")?;
+        }
+        for held in &self.target.holds {
+            writeln!(f, "    {:<16} {:>9}  {}", held.path, held.size.to_string(), held.what)?;
+        }
+        writeln!(f, "  MADE is:")?;
+        writeln!(f, "    {:<4} {:>9}    {:>9}  content", "part", "recorded", "now")?;
+        for (partition, content) in self.table.partitions.iter().zip(&self.contents) {
+            let (old, new) = (partition.old_size.to_string(), self.table.size_of(partition).to_string());
+            let sign = if old == new { "  " } else { "->" };
+            writeln!(f, "    {:<4} {old:>9} {sign} {new:>9}  {content}", partition.entry.number)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for disk in &self.disks {
+            write!(f, "{disk}")?;
+        }
+        for disk in &self.untouched {
+            let why = disk.barred.map(|why| format!(": {why}")).unwrap_or_default();
+            writeln!(f, "Not touched, and set read-only: {disk}{why}")?;
+        }
+        for note in &self.notes {
+            writeln!(f, "Note: {note}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod stack_tests;
