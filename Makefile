@@ -75,6 +75,12 @@ bench: packages
 	cargo build --release -p builder -p bench --bins
 	-@sh scripts/bench/rustic.sh target/bench/rustic
 	@$(PROFILE)/bench $(BENCH)
+	@[ -n "$(BENCH)" ] || $(MAKE) --no-print-directory machines
+
+# What only a machine shows: waking, memory, restoring in a guest. MACHINES="--rounds 1"; --markdown docs/BENCHMARKS.md writes the last.
+.PHONY: machines
+machines: programs $(SAMPLE)/raw.env
+	@$(PROFILE)/machines $(MACHINES)
 
 # Short runs of the same targets, over their corpus and mutations of it, are among the units.
 FUZZ_SECONDS = 60
