@@ -91,8 +91,8 @@ pub struct Init {
     /// Size of a segment; larger files are kept in blocks
     #[arg(long, hide = true, value_name = "SIZE", default_value = "64M", value_parser = crate::size::parse)]
     pub segment_size: u64,
-    /// Size of such a block
-    #[arg(long, hide = true, value_name = "SIZE", default_value = "1M", value_parser = crate::size::parse)]
+    /// Smallest size of such a block
+    #[arg(long, hide = true, value_name = "SIZE", default_value = "32K", value_parser = crate::size::parse)]
     pub block_size: u64,
     /// Do not ask
     #[arg(long)]
@@ -159,6 +159,12 @@ pub struct Backup {
     /// Capture this tree instead of the host; the path itself is the root of the snapshot
     #[arg(long, value_name = "PATH")]
     pub source: Option<PathBuf>,
+    /// Store everything afresh, so that the snapshot needs nothing of earlier runs and no key but its own
+    #[arg(long)]
+    pub full: bool,
+    /// Blocks that a large file may have
+    #[arg(long, hide = true, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(2..))]
+    pub most_blocks: Option<u64>,
     /// Print what would be captured, and do nothing
     #[arg(long)]
     pub dry_run: bool,

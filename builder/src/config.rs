@@ -79,6 +79,8 @@ pub struct S3 {
     /// The bucket is part of the server's name (`BUCKET.s3.example.org`), not of the path.
     #[serde(default)]
     pub virtual_hosted: bool,
+    /// For how long nobody can remove what is put, in a bucket with object lock: `30d` [default: as the bucket's own rule says].
+    pub retention: Option<String>,
 }
 
 /// How rclone is called.
@@ -114,7 +116,8 @@ const KEYS: &[&str] = &[
     "s3",
     "rclone",
 ];
-const S3_KEYS: &[&str] = &["endpoint", "region", "profile", "credentials_file", "ca_file", "virtual_hosted"];
+const S3_KEYS: &[&str] =
+    &["endpoint", "region", "profile", "credentials_file", "ca_file", "virtual_hosted", "retention"];
 const RCLONE_KEYS: &[&str] = &["program", "config"];
 const WAIVER_KEYS: &[&str] = &["what", "reason"];
 const PRUNE_KEYS: &[&str] =

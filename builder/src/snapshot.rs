@@ -31,6 +31,17 @@ pub struct Subject {
     pub host: Option<Host>,
     /// What the capture of the machine found wanting.
     pub problems: Vec<Problem>,
+    /// How it is stored.
+    pub manner: Manner,
+}
+
+/// How a run stores, where not as usual.
+#[derive(Clone, Copy, Default)]
+pub struct Manner {
+    /// Everything afresh.
+    pub full: bool,
+    /// Blocks that a large file may have.
+    pub most_blocks: Option<u64>,
 }
 
 /// Captures `subject` into `vault`. The stick's boot files, if any, are put under the same signature.
@@ -151,6 +162,8 @@ fn run_engine(
     let mut backup = Backup::new(subject.root.clone(), host.as_str(), serial.0);
     backup.cross.clone_from(&subject.cross);
     backup.exclude.clone_from(&subject.exclude);
+    backup.full = subject.manner.full;
+    backup.most_blocks = subject.manner.most_blocks.unwrap_or(backup.most_blocks);
     backup.cache = Some(context.state.cache(vault.id()));
     backup.progress = &bar;
     let finished = vault.backup(&backup).with_context(|| format!("capturing {}", subject.root.display()))?;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use jiff::{SignedDuration, Timestamp};
 use vault::{S3, Store, Vault};
 
 use crate::commands::Context;
@@ -152,5 +153,15 @@ fn s3(context: &Context, place: &Bucket) -> anyhow::Result<S3> {
         token: keys.token,
         authorities: authorities.transpose()?,
         virtual_hosted: config.virtual_hosted,
+        retain_until: config.retention.as_deref().map(retain_until).transpose()?,
     })
+}
+
+/// The time until which what is put now is to stay.
+fn retain_until(retention: &str) -> anyhow::Result<String> {
+    let wrong = |why: String| refusal(Exit::Usage, format!("[s3] retention: {why}"));
+    let seconds = crate::size::parse_days(retention).map_err(wrong)?;
+    let until =
+        Timestamp::now().checked_add(SignedDuration::from_secs(seconds)).map_err(|error| wrong(error.to_string()))?;
+    Ok(until.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }

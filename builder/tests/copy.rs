@@ -204,4 +204,7 @@ fn the_audit_log_goes_along() {
         all.into_iter().find(|(name, _)| name.starts_with("audit/")).unwrap().1
     };
     assert_eq!(log("vault"), log("copy"));
+    let shown = site.json(&["audit", "show", "--vault", "copy"]);
+    let copies = shown["operations"].as_array().unwrap().iter().filter(|line| line["operation"] == "copy").count();
+    assert_eq!(copies, 2, "each copy has its line, here and there: {shown}");
 }

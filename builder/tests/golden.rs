@@ -14,7 +14,7 @@ use std::process::{Command, Output};
 use tree::ground::Ground;
 
 /// Every golden vault and its snapshots. What was released stays in this list.
-const VAULTS: &[(&str, &[u64])] = &[("bare", &[1]), ("grown", &[1, 2]), ("one-of-each", &[1])];
+const VAULTS: &[(&str, &[u64])] = &[("bare", &[1]), ("grown", &[1, 2]), ("one-of-each", &[1]), ("sized", &[1, 2])];
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../vault/tests/golden").join(name)

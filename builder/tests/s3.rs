@@ -219,6 +219,8 @@ fn a_bucket_with_object_lock_keeps_what_a_thief_of_the_credentials_deletes() {
     server.request(&["PUT", &format!("{bucket}?object-lock"), site.path("rule.xml").to_str().unwrap()]).unwrap();
     let vault = format!("s3://{bucket}/copy");
     site.ok(&["copy", "--from", "vault", "--to", &vault]);
+    let pruned = site.json(&["prune", "--vault", &vault, "--keep-last", "1", "--dry-run"]);
+    assert_eq!(pruned["kept_as_versions"], true, "{pruned}");
     std::thread::sleep(std::time::Duration::from_secs(2));
     let before = jiff::Timestamp::now();
     std::thread::sleep(std::time::Duration::from_secs(2));
@@ -249,4 +251,24 @@ fn a_bucket_with_object_lock_keeps_what_a_thief_of_the_credentials_deletes() {
     let vault = format!("rclone:before:{bucket}/copy");
     let verify = ["verify", "--config", "config.toml", "--level", "data", "--identity", "id.txt", "--vault", &vault];
     site.ok(&verify);
+}
+
+#[test]
+fn a_retention_of_ones_own_keeps_each_object_in_a_bucket_that_has_no_rule() {
+    let site = site();
+    site.backups(1);
+    let server = server();
+    let bucket = server.bucket(&["x-amz-bucket-object-lock-enabled=true"]);
+    let config = fs::read_to_string(site.path("config.toml")).unwrap_or_else(|_| "version = 1\n".to_owned());
+    fs::write(site.path("retaining.toml"), config + "[s3]\nretention = \"1d\"\n").unwrap();
+    let vault = format!("s3://{bucket}/copy");
+    site.ok(&["copy", "--config", "retaining.toml", "--from", "vault", "--to", &vault]);
+    for name in files(&site.path("vault")).keys().filter(|name| *name != "lock") {
+        let answer = server.request(&["GET", &format!("{bucket}?versions&prefix=copy/{name}")]).unwrap();
+        let version = &answer[answer.find("<Version>").unwrap()..];
+        let one = format!("{bucket}/copy/{name}?versionId={}", Server::values(version, "VersionId")[0]);
+        let deleted = server.request(&["DELETE", &one]);
+        // The log grows: of it only what the bucket's rule keeps is kept, and here is none.
+        assert_eq!(deleted.is_ok(), name.starts_with("audit/"), "{name}: {deleted:?}");
+    }
 }

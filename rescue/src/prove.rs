@@ -72,7 +72,6 @@ pub fn prove(
     let meter = screen.meter("compared");
     meter.expect(snapshot.contents.totals.bytes, snapshot.contents.totals.entries);
     let comparison = Comparison {
-        vault,
         entries: Mutex::new(vault.catalogue(&snapshot.contents, key)?),
         found: Mutex::new((Proof::default(), Paths::default())),
         adaptation,
@@ -97,7 +96,6 @@ pub fn prove(
 
 /// A comparison on all cores: reading back is the longest part of a restore after writing.
 struct Comparison<'a, E> {
-    vault: &'a Vault,
     entries: Mutex<E>,
     found: Mutex<(Proof, Paths)>,
     adaptation: &'a Adaptation,
@@ -116,7 +114,7 @@ impl<E: Iterator<Item = vault::Result<Entry>>> Comparison<'_, E> {
                 return Ok(());
             }
             for entry in batch {
-                let different = compare(self.vault, Path::new(TARGET), &entry);
+                let different = compare(Path::new(TARGET), &entry);
                 let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
                 let (proof, paths) = &mut *found;
                 paths.add(entry.path.as_bytes());
@@ -171,7 +169,7 @@ fn place(root: &Path, path: &[u8]) -> PathBuf {
 }
 
 /// What differs between an entry and what lies at its path; none where nothing does.
-fn compare(vault: &Vault, root: &Path, entry: &Entry) -> Option<String> {
+fn compare(root: &Path, entry: &Entry) -> Option<String> {
     let path = place(root, entry.path.as_bytes());
     if entry.kind == EntryKind::HardLink {
         let first = place(root, entry.link.as_deref()?);
@@ -187,15 +185,15 @@ fn compare(vault: &Vault, root: &Path, entry: &Entry) -> Option<String> {
         Err(error) => return Some(error.to_string()),
     }
     let wanted = entry.content?;
-    match content(vault, &path, entry.size) {
+    match content(entry, &path) {
         Ok(found) if found == wanted => None,
         Ok(_) => Some("content differs".to_owned()),
         Err(error) => Some(format!("reading it: {error}")),
     }
 }
 
-fn content(vault: &Vault, path: &Path, size: u64) -> std::io::Result<vault::Digest> {
-    let mut hasher = vault.content_hasher(size);
+fn content(entry: &Entry, path: &Path) -> std::io::Result<vault::Digest> {
+    let mut hasher = entry.content_hasher();
     let mut file = File::open(path)?;
     let mut buffer = vec![0; 256 * 1024];
     loop {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::content::large_content;
 use crate::contents::{Contents, RunId};
 use crate::description::check_sizes;
-use crate::entry::{Block, Entry, EntryKind};
+use crate::entry::{Block, Blocks, Entry, EntryKind};
 use crate::error::{Error, Result};
 use crate::identity::Identities;
 use crate::path::{EntryPath, escape};
@@ -159,7 +159,7 @@ impl<R: BufRead> Lines<R> {
             }
             return Ok(None);
         }
-        let (mut entry, blocks) = Entry::parse_line(&self.line).map_err(|e| self.corrupt(e))?;
+        let (mut entry, blocks) = Entry::parse_line(&self.line, self.header.block_size).map_err(|e| self.corrupt(e))?;
         if self.last.as_ref().is_some_and(|last| *last >= entry.path) {
             return Err(self.corrupt(format!("{} is out of order", entry.path)));
         }
@@ -167,16 +167,17 @@ impl<R: BufRead> Lines<R> {
         if entry.blocks.is_none() && entry.size > self.header.segment_size {
             return Err(self.corrupt(format!("{} is larger than a segment and not in blocks", entry.path)));
         }
-        if let Some(list) = &mut entry.blocks {
+        if let Some(Blocks { size, list }) = &mut entry.blocks {
+            check_sizes(self.header.segment_size, *size).map_err(|error| self.corrupt(error))?;
             let mut after = 0;
             for _ in 0..blocks {
                 self.next_line()?;
-                let block = Block::parse_line(&self.line, entry.size, self.header.block_size);
+                let block = Block::parse_line(&self.line, entry.size, *size);
                 let block = block.map_err(|e| self.corrupt(e))?;
                 if block.offset < after {
                     return Err(self.corrupt(format!("{}: blocks out of order", entry.path)));
                 }
-                after = block.offset + self.header.block_size;
+                after = block.offset + *size;
                 list.push(block);
             }
             let stored = list.iter().filter(|block| block.member.is_some());

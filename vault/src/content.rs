@@ -4,7 +4,7 @@ use crate::contents::Digest;
 
 /// Hashes the content of one file as the catalogue does, for whoever compares a restored file with its entry.
 ///
-/// A file of at most the vault's segment size: BLAKE3 of its bytes, holes read as zeroes. A larger one: BLAKE3 over its size
+/// A file that is not in blocks: BLAKE3 of its bytes, holes read as zeroes. A large one: BLAKE3 over its size
 /// (8 bytes, little-endian) and, for each block with a byte that is not zero, in order, the block's offset (8 bytes,
 /// little-endian) and the 32-byte BLAKE3 digest of the block. So blocks can be hashed in parallel, and holes cost nothing.
 #[derive(Debug)]
@@ -36,8 +36,8 @@ impl Blocks {
 }
 
 impl ContentHasher {
-    pub(crate) fn new(size: u64, segment_size: u64, block_size: u64) -> Self {
-        let blocks = (size > segment_size).then(|| Blocks {
+    pub(crate) fn new(size: u64, block_size: Option<u64>) -> Self {
+        let blocks = block_size.map(|block_size| Blocks {
             size: usize::try_from(block_size).unwrap_or(usize::MAX),
             offset: 0,
             current: blake3::Hasher::new(),
@@ -130,7 +130,7 @@ mod tests {
         let mut bytes = vec![0u8; 10 * 4096 + 17];
         bytes[4096..4200].fill(7);
         bytes[9 * 4096..].fill(9);
-        let mut hasher = ContentHasher::new(bytes.len() as u64, 8192, 4096);
+        let mut hasher = ContentHasher::new(bytes.len() as u64, Some(4096));
         bytes.chunks(1000).for_each(|chunk| hasher.update(chunk));
         let digest = |at: usize| {
             let block = &bytes[at * 4096..bytes.len().min((at + 1) * 4096)];

@@ -53,7 +53,7 @@ pub struct Description {
     pub created: String,
     /// Bytes of tar stream per segment.
     pub segment_size: u64,
-    /// Bytes per block of a large file.
+    /// Fewest bytes per block of a large file.
     pub block_size: u64,
     /// Who can open runs that are sealed while this description counts.
     pub recipients: Vec<Holder>,

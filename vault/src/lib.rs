@@ -45,7 +45,7 @@ pub use contents::{CatalogueRef, Contents, Digest, RunId, RunRef, SegmentRef, To
 pub use copy::{CopyPlan, CopyTarget, Part};
 pub use description::{Described, Description, Holder};
 pub use diff::{Aspect, Diff, Difference};
-pub use entry::{Block, Entry, EntryKind, Extent, Member, Piece, Time};
+pub use entry::{Block, Blocks, Entry, EntryKind, Extent, Member, Piece, Time};
 pub use erase::{Amended, Erase, ErasePlan};
 pub use error::{Error, Kind, Result};
 pub use identity::{Identities, Recipient, RecipientKind};

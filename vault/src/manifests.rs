@@ -6,7 +6,7 @@
 
 use crate::error::{Error, Result};
 use crate::store::Store;
-use crate::vault::{SMALL, Vault, check_host};
+use crate::vault::{SIGNATURE, SMALL, Vault, check_host};
 
 /// Name of one manifest: `manifests/<host>/<serial>.json`, or `<serial>.<revision>.json` when it was amended.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,7 +70,7 @@ impl Vault {
     /// One manifest and its signature, as stored. Nothing in them is verified here.
     pub fn manifest_named(&self, name: &ManifestName) -> Result<(Vec<u8>, Vec<u8>)> {
         check_host(&name.host)?;
-        Ok((self.store.read(&name.object(), SMALL)?, self.store.read(&name.signature(), SMALL)?))
+        Ok((self.store.read(&name.object(), SMALL)?, self.store.read(&name.signature(), SIGNATURE)?))
     }
 
     /// The amended manifest of a snapshot that has none without a revision any more.

@@ -27,6 +27,8 @@ use crate::vault::{SMALL, Vault};
 
 const NOTES: &str = "unused";
 const NOTE_VERSION: u32 = 1;
+/// Objects that are removed between two looks at the progress.
+const BATCH: usize = 256;
 
 /// A manifest that was read, and verified, by the caller.
 #[derive(Debug, Clone)]
@@ -159,22 +161,19 @@ impl Vault {
             self.write_note(&plan.note)?;
         }
         for name in &plan.snapshots {
-            self.discard(&name.object())?;
-            self.discard(&name.signature())?;
+            self.store.remove_all(&[&name.object()])?;
+            self.store.remove_all(&[&name.signature()])?;
         }
-        for unused in &plan.objects {
-            self.discard(&unused.object)?;
-            progress.advance(unused.size, 1);
+        // All of one rank before any of the next.
+        for rank in plan.objects.chunk_by(|a, b| rank(&a.object) == rank(&b.object)) {
+            for batch in rank.chunks(BATCH) {
+                let names: Vec<&str> = batch.iter().map(|unused| unused.object.as_str()).collect();
+                self.store.remove_all(&names)?;
+                progress.advance(batch.iter().map(|unused| unused.size).sum(), batch.len() as u64);
+            }
         }
-        plan.old_notes.iter().try_for_each(|object| self.discard(object))
-    }
-
-    /// Removes an object that may be gone already.
-    fn discard(&self, object: &str) -> Result<()> {
-        match self.store.remove(object) {
-            Err(Error::NotFound { .. }) => Ok(()),
-            other => other,
-        }
+        let notes: Vec<&str> = plan.old_notes.iter().map(String::as_str).collect();
+        self.store.remove_all(&notes)
     }
 
     /// Signatures without a manifest. Refuses manifests that the caller does not name, and names that are none of a

@@ -6,14 +6,14 @@
 use std::str::from_utf8;
 
 use crate::contents::Digest;
-use crate::entry::{Entry, EntryKind, Extent, Member, Piece, Time, base64_decode};
+use crate::entry::{Blocks, Entry, EntryKind, Extent, Member, Piece, Time, base64_decode};
 use crate::path::{EntryPath, unescape};
 
 /// What is left of a line.
 struct Scan<'a>(&'a [u8]);
 
 /// The entry of a line, not yet checked, and how many block lines follow. `None`: let the general parser see.
-pub(crate) fn entry(line: &[u8]) -> Option<(Entry, u64)> {
+pub(crate) fn entry(line: &[u8], block_size: u64) -> Option<(Entry, u64)> {
     let mut scan = Scan(line);
     let scan = &mut scan;
     let path = scan.field("{\"path\":")?.bytes()?;
@@ -35,8 +35,12 @@ pub(crate) fn entry(line: &[u8]) -> Option<(Entry, u64)> {
     let content = scan.optional(",\"blake3\":", Scan::digest)?;
     let member = scan.optional(",\"member\":", Scan::member)?;
     let extents = scan.optional(",\"extents\":", Scan::extents)?;
+    let own_size = scan.optional(",\"block_size\":", Scan::long)?;
     let blocks = scan.optional(",\"blocks\":", Scan::long)?;
-    let sound = scan.0 == b"}" && mode <= 0o7777 && link.as_ref().is_none_or(|l| !l.is_empty() && !l.contains(&0));
+    let sound = scan.0 == b"}"
+        && (own_size.is_none() || blocks.is_some())
+        && mode <= 0o7777
+        && link.as_ref().is_none_or(|l| !l.is_empty() && !l.contains(&0));
     let entry = Entry {
         path,
         kind,
@@ -56,7 +60,7 @@ pub(crate) fn entry(line: &[u8]) -> Option<(Entry, u64)> {
         content,
         member,
         extents,
-        blocks: blocks.map(|_| Vec::new()),
+        blocks: blocks.map(|_| Blocks { size: own_size.unwrap_or(block_size), list: Vec::new() }),
     };
     sound.then_some((entry, blocks.unwrap_or(0)))
 }
@@ -218,9 +222,10 @@ mod tests {
             proptest::option::of((any::<u32>(), any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>())),
             proptest::option::of(proptest::collection::vec((any::<u64>(), any::<u64>()), 0..3)),
             0usize..8,
+            proptest::option::of(any::<u64>()),
         );
         (path, times, numbers, rest).prop_map(|(path, times, (mode, uid, gid, size, inode), rest)| {
-            let (link, rdev, xattrs, (flags, project), content, member, extents, kind) = rest;
+            let (link, rdev, xattrs, (flags, project), content, member, extents, kind, block_size) = rest;
             let letters = ["f", "d", "l", "h", "c", "b", "p", "s"];
             let entry = Entry {
                 path,
@@ -242,7 +247,7 @@ mod tests {
                 member: member
                     .map(|(run, number, offset, len, head)| Member { piece: Piece { run, number, offset, len }, head }),
                 extents: extents.map(|list| list.into_iter().map(|(offset, len)| Extent { offset, len }).collect()),
-                blocks: None,
+                blocks: block_size.map(|size| Blocks { size, list: Vec::new() }),
             };
             let mut line = Vec::new();
             entry.write_lines(&mut line);
@@ -259,8 +264,8 @@ mod tests {
             let mut cut = line.clone();
             cut.remove(at.index(line.len()));
             for line in [line, changed, cut] {
-                if let Some((entry, blocks)) = entry(&line) {
-                    prop_assert_eq!(Entry::parse_any(&line), Ok((entry, blocks)), "{}", String::from_utf8_lossy(&line));
+                if let Some((entry, blocks)) = entry(&line, 4096) {
+                    prop_assert_eq!(Entry::parse_any(&line, 4096), Ok((entry, blocks)), "{}", String::from_utf8_lossy(&line));
                 }
             }
         }
@@ -269,6 +274,6 @@ mod tests {
     #[test]
     fn the_usual_lines_are_not_left_to_the_general_parser() {
         let line = br#"{"path":"a/b%0A","type":"f","mode":"0644","uid":0,"gid":0,"size":5,"mtime":[-5,7],"atime":[5,7],"ctime":[5,7],"inode":9,"xattrs":{"user.a":"MQ=="},"blake3":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff","member":[0,1,2,1024,512],"extents":[[0,2],[3,4]]}"#;
-        assert!(entry(line).is_some());
+        assert!(entry(line, 4096).is_some());
     }
 }

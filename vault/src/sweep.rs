@@ -112,8 +112,6 @@ pub(crate) struct Sweep<'a> {
     pub(crate) vault: &'a Vault,
     pub(crate) contents: &'a Contents,
     pub(crate) catalogue: &'a SealedCatalogue,
-    /// Block size of large files, as the catalogue has it: that is signed, `vault.json` need not be sound.
-    pub(crate) block_size: u64,
     /// Keys of runs, or why one cannot be had.
     keys: HashMap<&'a RunId, Result<RunKey>>,
     /// Place of a segment in `contents.segments`.
@@ -142,7 +140,7 @@ impl<'a> Sweep<'a> {
         }
         let open = |run| RunKey::open(run, vault.store.as_ref(), identities);
         let keys = contents.runs.iter().map(|run| (&run.id, open(run))).collect();
-        Ok(Sweep { vault, contents, catalogue, block_size: header.block_size, keys, places })
+        Ok(Sweep { vault, contents, catalogue, keys, places })
     }
 
     /// Keys that could not be opened.

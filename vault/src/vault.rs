@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use crate::content::ContentHasher;
 use crate::contents::RunRef;
 use crate::description::{self, Described, Description, Holder};
 use crate::error::{Error, Result};
@@ -18,6 +17,8 @@ const IDENTITIES: &str = "identities";
 const IDENTITY_LIMIT: u64 = 64 << 10;
 /// Small objects (vault.json, manifests, keys, audit logs) are refused above this size.
 pub(crate) const SMALL: u64 = 256 << 20;
+/// An SSHSIG with the longest RSA key is below 4 KiB.
+pub(crate) const SIGNATURE: u64 = 64 << 10;
 
 /// What [`Vault::init`] needs.
 #[derive(Debug, Clone)]
@@ -26,14 +27,14 @@ pub struct InitOptions {
     pub recipients: Vec<Recipient>,
     /// Bytes of tar stream per segment, and the size above which a file is kept in blocks. 64 MiB unless for tests.
     pub segment_size: u64,
-    /// Bytes per block of a large file. 1 MiB unless for tests.
+    /// Fewest bytes per block of a large file; each has a size of its own. 32 KiB unless for tests.
     pub block_size: u64,
 }
 
 impl InitOptions {
     /// The usual sizes.
     pub fn new(recipients: Vec<Recipient>) -> Self {
-        InitOptions { recipients, segment_size: 64 << 20, block_size: 1 << 20 }
+        InitOptions { recipients, segment_size: 64 << 20, block_size: 32 << 10 }
     }
 }
 
@@ -97,7 +98,7 @@ impl Vault {
 
     /// The signature over the description in force; none where there is no such file.
     pub fn description_signature(&self) -> Result<Option<Vec<u8>>> {
-        match self.store.read(&format!("{}.sig", self.described.description.object()), SMALL) {
+        match self.store.read(&format!("{}.sig", self.described.description.object()), SIGNATURE) {
             Err(Error::NotFound { .. }) => Ok(None),
             other => other.map(Some),
         }
@@ -152,11 +153,6 @@ impl Vault {
         self.store.lock()
     }
 
-    /// Computes what [`crate::Entry::content`] holds for a file of `size` bytes.
-    pub fn content_hasher(&self, size: u64) -> ContentHasher {
-        ContentHasher::new(size, self.segment_size, self.block_size)
-    }
-
     /// Stores a manifest and its signature; both must be new. The signature goes first, so a manifest is never without.
     pub fn put_manifest(&self, host: &str, serial: u64, json: &[u8], signature: &[u8]) -> Result<()> {
         let name = manifest_object(host, serial)?;
@@ -206,7 +202,7 @@ impl Vault {
         let name = manifest_object(host, serial)?;
         match self.store.read(&name, SMALL) {
             Err(Error::NotFound { .. }) => self.amended_manifest(host, serial),
-            json => Ok((json?, self.store.read(&format!("{name}.sig"), SMALL).map_err(Error::listed)?)),
+            json => Ok((json?, self.store.read(&format!("{name}.sig"), SIGNATURE).map_err(Error::listed)?)),
         }
     }
 

@@ -89,7 +89,7 @@ impl Vault {
         let catalogue = SealedCatalogue::read(self, contents, identities)?;
         let sweep = Sweep::new(self, contents, identities, &catalogue)?;
         progress.expect(contents.totals.bytes, contents.totals.entries);
-        let check = Check { progress, faults: Mutex::default(), block_size: sweep.block_size };
+        let check = Check { progress, faults: Mutex::default() };
         for error in sweep.key_errors() {
             if error.kind() == Kind::WrongKey {
                 return Err(copy_of(error));
@@ -190,7 +190,6 @@ impl Fault {
 struct Check<'a> {
     progress: &'a dyn Progress,
     faults: Mutex<Vec<Fault>>,
-    block_size: u64,
 }
 
 impl Visitor<Vec<u8>> for Check<'_> {
@@ -280,7 +279,7 @@ impl Check<'_> {
         let (from, to, extents, wanted) = match task {
             Task::File(entry) => (0, entry.size, entry.extents.as_deref(), entry.content),
             Task::Block(file, block) => {
-                let end = file.size.min(block.offset + self.block_size);
+                let end = file.block_end(block);
                 (block.offset, end, Some(&block.extents[..]), Some(block.content))
             }
             Task::Head(_) => {

@@ -7,6 +7,7 @@ mod tree;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -51,6 +52,53 @@ fn files_that_vanish_are_counted_and_the_rest_restores() {
     let restored = vault.restore(&Restore::new(&done.contents, &identities, &dest)).unwrap();
     assert_eq!(restored.problems, []);
     assert_eq!(vault.check_data(&done.contents, &identities, &()).unwrap(), []);
+}
+
+/// Removes the first names of hard links as soon as the first entries are in the catalogue.
+struct Unlinker {
+    folder: PathBuf,
+    done: AtomicBool,
+}
+
+impl Progress for Unlinker {
+    fn advance(&self, _: u64, _: u64) {
+        if !self.done.swap(true, Ordering::SeqCst) {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+#[test]
+fn a_file_whose_first_name_vanishes_is_kept_by_its_others() {
+    let scratch = Scratch::new();
+    let source = scratch.folder("source");
+    // More than are listed before the first of them are stored, and less than all.
+    for at in 0..FILES - 600 {
+        fs::write(source.join(format!("f{at:05}")), "x").unwrap();
+    }
+    let [first, second] = ["y", "z"].map(|name| scratch.folder(&format!("source/{name}")));
+    for at in 0..300 {
+        let name = format!("{at:03}");
+        // Every tenth is in blocks.
+        fs::write(first.join(&name), noise(if at % 10 == 0 { 300_000 } else { 100 }, at)).unwrap();
+        fs::hard_link(first.join(&name), second.join(&name)).unwrap();
+        fs::hard_link(first.join(&name), source.join(format!("zz{name}"))).unwrap();
+    }
+    let (vault, identities) = small_vault(&scratch.path("vault"));
+    let unlinker = Unlinker { folder: first.clone(), done: AtomicBool::new(false) };
+    let mut backup = Backup::new(&source, "host", 1);
+    backup.progress = &unlinker;
+    let done = vault.backup(&backup).unwrap();
+    assert!(!done.vanished.is_empty(), "nothing was listed and gone when it was read");
+    assert_eq!(done.problems.iter().filter(|problem| problem.kind != ProblemKind::Vanished).count(), 0);
+    let dest = scratch.folder("dest");
+    assert_eq!(vault.restore(&Restore::new(&done.contents, &identities, &dest)).unwrap().problems, []);
+    assert_eq!(vault.check_data(&done.contents, &identities, &()).unwrap(), []);
+    for at in 0..300 {
+        let (one, other) = (dest.join(format!("z/{at:03}")), dest.join(format!("zz{at:03}")));
+        assert!(fs::read(&one).unwrap() == noise(if at % 10 == 0 { 300_000 } else { 100 }, at), "{at}");
+        assert_eq!(fs::metadata(one).unwrap().ino(), fs::metadata(other).unwrap().ino(), "{at}");
+    }
 }
 
 #[test]

@@ -101,6 +101,29 @@ fn what_is_not_damaged_is_restored_and_the_rest_named() {
 }
 
 #[test]
+fn what_an_earlier_attempt_restored_is_not_lost_with_a_segment_that_was_damaged_since() {
+    let scratch = Scratch::new();
+    let (vault, identities, contents) = sample(&scratch);
+    let dest = scratch.folder("dest");
+    vault.restore(&Restore::new(&contents, &identities, &dest)).unwrap();
+    let mut damaged: Vec<String> = contents.segments.iter().map(|segment| segment.object()).collect();
+    damaged.iter().for_each(|object| fs::write(scratch.path("vault").join(object), "x").unwrap());
+    fs::remove_file(dest.join("file3")).unwrap();
+    let mut restore = Restore::new(&contents, &identities, &dest);
+    (restore.keep_going, restore.skip_complete) = (true, true);
+    let restored = vault.restore(&restore).unwrap();
+    let lost: Vec<_> = restored.problems.iter().map(|problem| problem.path.to_string()).collect();
+    assert_eq!(lost, ["/file3"]);
+    let mut named: Vec<_> = restored.damaged.iter().map(|fault| fault.object.clone()).collect();
+    (named.sort(), damaged.sort());
+    assert_eq!(named, damaged, "what is damaged is named all the same");
+    fs::remove_file(scratch.path("source/file3")).unwrap();
+    tree::set_mtime(&dest, 5, 0);
+    tree::set_mtime(&scratch.path("source"), 5, 0);
+    tree::assert_same(&scratch.path("source"), &dest);
+}
+
+#[test]
 fn a_damaged_segment_costs_a_large_file_its_blocks_there_and_every_name_of_a_small_one() {
     let scratch = Scratch::new();
     let (source, dest) = (scratch.folder("source"), scratch.folder("dest"));

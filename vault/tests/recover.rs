@@ -125,6 +125,11 @@ fn stock_recovery_refuses_a_foreign_signature_a_wrong_key_and_damage() {
     refused(20);
     fs::write(&manifest, &good).unwrap();
 
+    let signers = fs::read_to_string(scratch.path("signers")).unwrap();
+    fs::write(scratch.path("signers"), signers.replacen("host", "neighbour", 1)).unwrap();
+    refused(20);
+    fs::write(scratch.path("signers"), signers).unwrap();
+
     let segment = scratch.path("vault").join(contents.segments[0].object());
     let bytes = fs::read(&segment).unwrap();
     fs::write(&segment, &bytes[1..]).unwrap();

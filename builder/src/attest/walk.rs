@@ -219,7 +219,7 @@ impl<'a> Walk<'a> {
         let same_shape = !unlike.iter().any(|unlike| matches!(unlike.what.as_str(), "type" | "size"));
         unlike.into_iter().for_each(|unlike| self.differs(&full, unlike));
         if same_shape && found.kind == EntryKind::File {
-            let hasher = self.input.vault.content_hasher(expected.size);
+            let hasher = expected.content_hasher();
             let digest = tree.hash(found, hasher, self.input.progress);
             let digest = digest.with_context(|| format!("reading {}", shown(&full)))?;
             self.result.bytes += found.size;
@@ -260,7 +260,7 @@ impl<'a> Walk<'a> {
             } else if entry.size != found.size {
                 self.differs(&full, Unlike::new("size", entry.size.to_string(), found.size.to_string()));
             } else if !found.folder {
-                let digest = tree.hash(path, self.input.vault.content_hasher(entry.size), self.input.progress);
+                let digest = tree.hash(path, entry.content_hasher(), self.input.progress);
                 let digest = digest.with_context(|| format!("reading {}", shown(&full)))?;
                 self.result.bytes += found.size;
                 if let Some(unlike) = compare::content(entry.content, &digest) {

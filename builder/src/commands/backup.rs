@@ -13,7 +13,7 @@ use crate::commands::Context;
 use crate::exit::{Exit, exit_of};
 use crate::medium::Stick;
 use crate::reading::Manifest;
-use crate::snapshot::{self, Subject};
+use crate::snapshot::{self, Manner, Subject};
 use crate::{audit, recovery, stick};
 
 /// What a run did.
@@ -42,7 +42,8 @@ pub fn run(context: &Context, args: &Backup) -> anyhow::Result<Exit> {
         Some(place) => {
             let vault = place.open(context)?;
             let folder = place.path().map(Path::to_owned);
-            let subject = subject(context, args.source.as_deref(), None, folder.as_slice())?;
+            let subject =
+                Subject { manner: args.manner(), ..subject(context, args.source.as_deref(), None, folder.as_slice())? };
             if args.dry_run {
                 return preview(&subject);
             }
@@ -57,7 +58,8 @@ pub fn run(context: &Context, args: &Backup) -> anyhow::Result<Exit> {
 fn onto_stick(context: &Context, args: &Backup) -> anyhow::Result<Exit> {
     let stick = Stick::open(context, args.stick.as_deref())?;
     let vault = stick.vault()?;
-    let subject = subject(context, args.source.as_deref(), Some(stick.target()), &[])?;
+    let subject =
+        Subject { manner: args.manner(), ..subject(context, args.source.as_deref(), Some(stick.target()), &[])? };
     if args.dry_run {
         return preview(&subject);
     }
@@ -74,6 +76,12 @@ fn onto_stick(context: &Context, args: &Backup) -> anyhow::Result<Exit> {
     print(context, &manifest, refresh.done)
 }
 
+impl Backup {
+    fn manner(&self) -> Manner {
+        Manner { full: self.full, most_blocks: self.most_blocks }
+    }
+}
+
 /// What is captured: the tree named, or this host without the stick and without `vaults`.
 ///
 /// # Errors
@@ -87,7 +95,8 @@ pub fn subject(
     let Some(root) = source else {
         return this_host(context, stick, vaults);
     };
-    Ok(Subject { root: root.to_owned(), cross: Vec::new(), exclude: Vec::new(), host: None, problems: Vec::new() })
+    let (root, manner) = (root.to_owned(), Manner::default());
+    Ok(Subject { root, cross: Vec::new(), exclude: Vec::new(), host: None, problems: Vec::new(), manner })
 }
 
 fn this_host(context: &Context, stick: Option<&Path>, vaults: &[PathBuf]) -> anyhow::Result<Subject> {
@@ -108,6 +117,7 @@ fn this_host(context: &Context, stick: Option<&Path>, vaults: &[PathBuf]) -> any
         exclude: exclude.collect::<Result<_, _>>()?,
         problems: problems.collect(),
         host: Some(captured.host),
+        manner: Manner::default(),
     })
 }
 

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use layout::Bytes;
 use serde::Serialize;
+use vault::Store;
 
+use crate::audit;
 use crate::cli::{Copy, Reading};
 use crate::commands::Context;
 use crate::copying::{self, Done, Pick, Plan};
@@ -54,8 +56,9 @@ pub fn run(context: &Context, args: &Copy) -> anyhow::Result<Exit> {
     let lock = if args.dry_run { None } else { Some(target.store.lock()?) };
     let known = |from: &Opened| from.chain(context);
     let mut plan = copying::plan(&from, &hosts, &pick(args), target.store.clone(), &args.to, known)?;
-    let done = if args.dry_run { None } else { Some(carry(&mut plan, &from, args)?) };
-    if done.is_some() {
+    let mut done = if args.dry_run { None } else { Some(carry(&mut plan, &from, args)?) };
+    if let Some(done) = &mut done {
+        done.audit.extend(note(context, &from, args, &plan, target.store.as_ref())?);
         for (host, serial, digest) in &plan.newest {
             let newest = Newest { serial: *serial, digest: digest.clone() };
             context.state.set_copy(from.vault.id(), host, &args.to, &newest)?;
@@ -82,6 +85,28 @@ fn carry(plan: &mut Plan, from: &Opened, args: &Copy) -> anyhow::Result<Done> {
     let done = copying::apply(plan, from, args.jobs.into(), args.verify, &bar)?;
     bar.finish();
     Ok(done)
+}
+
+/// Says so in the log of the host that copies, where the source is its own vault; the line goes along. Without its key, and for a copy
+/// that carried nothing, there is none.
+fn note(
+    context: &Context,
+    from: &Opened,
+    args: &Copy,
+    plan: &Plan,
+    target: &dyn Store,
+) -> anyhow::Result<Option<String>> {
+    let copied: Vec<String> = plan
+        .snapshots
+        .iter()
+        .filter(|snapshot| !snapshot.present)
+        .map(|snapshot| format!("{} {}", snapshot.host, snapshot.manifest.serial))
+        .collect();
+    if copied.is_empty() {
+        return Ok(None);
+    }
+    audit::note(context, &from.vault, "copy", &format!("{} to {}", copied.join(", "), args.to), Exit::Done);
+    copying::copy_audit(from, target)
 }
 
 fn report(from: &Opened, args: &Copy, plan: &Plan, done: Option<Done>, proven: bool) -> Report {

@@ -37,6 +37,8 @@ struct Report {
     objects_waiting: usize,
     freed_later_bytes: u64,
     grace_seconds: u64,
+    /// The storage keeps versions of what is removed; a lock on them or a retention of the bucket decides when they go.
+    kept_as_versions: bool,
 }
 
 #[derive(Serialize)]
@@ -145,6 +147,7 @@ fn plan(context: &Context, args: &cli::Prune, opened: &Opened, rules: &Rules) ->
         objects_waiting: plan.waiting.len(),
         freed_later_bytes: plan.freed_later(),
         grace_seconds: grace.unsigned_abs(),
+        kept_as_versions: opened.vault.store().keeps_removed(),
     };
     Ok((plan, report))
 }
@@ -202,6 +205,10 @@ impl Report {
             self.objects_removed,
             if self.dry_run { "; nothing was removed" } else { "" }
         );
+        if self.kept_as_versions {
+            text += "\nthe bucket keeps versions: what is removed is hidden, and takes its space until the bucket's retention is over and \
+                     its lifecycle rules remove noncurrent versions";
+        }
         if self.objects_waiting > 0 {
             text += &format!(
                 "\n{} more ({} objects) when nothing has needed them for {} hours",

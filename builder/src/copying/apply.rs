@@ -122,7 +122,10 @@ fn files(from: &dyn Store) -> anyhow::Result<Vec<String>> {
 }
 
 /// Appends the lines of the host's audit log that the target does not have. A log with lines of its own is left, and said so.
-fn copy_audit(from: &Opened, to: &dyn Store) -> anyhow::Result<Option<String>> {
+///
+/// # Errors
+/// When a log cannot be read, or the target's not written.
+pub fn copy_audit(from: &Opened, to: &dyn Store) -> anyhow::Result<Option<String>> {
     let name = format!("audit/{}.log", from.host);
     let here = from.vault.audit(from.host.as_str())?;
     let there = match to.read(&name, SMALL) {

@@ -9,7 +9,7 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
-pub use apply::{Done, apply};
+pub use apply::{Done, apply, copy_audit};
 
 use std::sync::Arc;
 

@@ -24,7 +24,7 @@ fn what_the_snapshot_does_not_have_is_found_and_not_descended_into() {
 }
 
 /// A tree with one of each kind that needs no root, backed up.
-fn captured(tree: &Path, store: &Path) -> (Vault, Vec<Entry>) {
+fn captured(tree: &Path, store: &Path) -> Vec<Entry> {
     fs::create_dir(tree.join("folder")).unwrap();
     fs::write(tree.join("folder/file"), b"content").unwrap();
     fs::hard_link(tree.join("folder/file"), tree.join("second")).unwrap();
@@ -32,50 +32,49 @@ fn captured(tree: &Path, store: &Path) -> (Vault, Vec<Entry>) {
     let key = Identities::generate();
     let vault = Vault::init(Arc::new(FolderStore::new(store)), &InitOptions::new(key.recipients())).unwrap();
     let done = vault.backup(&Backup::new(tree, "host", 1)).unwrap();
-    let entries = vault.catalogue(&done.contents, &key).unwrap().collect::<vault::Result<Vec<Entry>>>().unwrap();
-    (vault, entries)
+    vault.catalogue(&done.contents, &key).unwrap().collect::<vault::Result<Vec<Entry>>>().unwrap()
 }
 
-fn differences(vault: &Vault, tree: &Path, entries: &[Entry]) -> Vec<(String, String)> {
-    let compared = entries.iter().filter_map(|entry| Some((entry.path.to_string(), compare(vault, tree, entry)?)));
+fn differences(tree: &Path, entries: &[Entry]) -> Vec<(String, String)> {
+    let compared = entries.iter().filter_map(|entry| Some((entry.path.to_string(), compare(tree, entry)?)));
     compared.collect()
 }
 
 #[test]
 fn an_unchanged_tree_has_no_differences_and_each_change_is_named() {
     let (tree, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (vault, entries) = captured(tree.path(), store.path());
+    let entries = captured(tree.path(), store.path());
     assert_eq!(entries.len(), 5, "the root counts");
-    assert_eq!(differences(&vault, tree.path(), &entries), []);
+    assert_eq!(differences(tree.path(), &entries), []);
 
     let file = tree.path().join("folder/file");
     let kept = fs::metadata(&file).unwrap().modified().unwrap();
     fs::write(&file, b"CONTENT").unwrap();
     File::options().write(true).open(&file).unwrap().set_modified(kept).unwrap();
-    let found = differences(&vault, tree.path(), &entries);
+    let found = differences(tree.path(), &entries);
     assert_eq!(found, [("/folder/file".to_owned(), "content differs".to_owned())]);
 
     fs::write(&file, b"content").unwrap();
-    let found = differences(&vault, tree.path(), &entries);
+    let found = differences(tree.path(), &entries);
     assert!(found.len() == 1 && found[0].1.starts_with("mtime is "), "{found:?}");
 
     File::options().write(true).open(&file).unwrap().set_modified(kept).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o4755)).unwrap();
-    let found = differences(&vault, tree.path(), &entries);
+    let found = differences(tree.path(), &entries);
     assert!(found.len() == 1 && found[0].1.starts_with("mode is 4755, was "), "{found:?}");
 }
 
 #[test]
 fn lost_links_and_types_are_named() {
     let (tree, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (vault, entries) = captured(tree.path(), store.path());
+    let entries = captured(tree.path(), store.path());
     let root_time = fs::metadata(tree.path()).unwrap().modified().unwrap();
     fs::remove_file(tree.path().join("link")).unwrap();
     fs::create_dir(tree.path().join("link")).unwrap();
     fs::copy(tree.path().join("folder/file"), tree.path().join("copy")).unwrap();
     fs::rename(tree.path().join("copy"), tree.path().join("second")).unwrap();
     File::open(tree.path()).unwrap().set_modified(root_time).unwrap();
-    let found = differences(&vault, tree.path(), &entries);
+    let found = differences(tree.path(), &entries);
     let text = format!("{found:?}");
     assert!(text.contains("(\"/link\", \"is of another type\")"), "{text}");
     assert!(text.contains("is not a hard link to its first name"), "{text}");

@@ -55,7 +55,7 @@ impl Vault {
         let mut used: HashMap<(u32, u64), u64> = HashMap::new();
         for entry in lines {
             let entry = entry?;
-            for member in entry.blocks.iter().flatten().filter_map(|block| block.member).chain(entry.member) {
+            for member in entry.block_list().iter().filter_map(|block| block.member).chain(entry.member) {
                 *used.entry((member.piece.run, member.piece.number)).or_default() += member.piece.len;
             }
         }

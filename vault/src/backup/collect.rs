@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::Write;
 
 use crossbeam_channel::{Receiver, Sender};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use super::listing::{Batch, Step};
 use super::previous::{Journal, State, Stored};
-use super::read::Outcome;
+use super::read::{self, Outcome};
 use super::segment::{Builder, Filled, Run};
-use super::{Finished, Problem, ProblemKind};
+use super::{Finished, Hand, Problem, ProblemKind};
 use crate::catalogue::{Header, end_line};
 use crate::contents::{CatalogueRef, Contents, SegmentRef, Totals};
 use crate::entry::{Entry, EntryKind, Member};
@@ -17,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::member::headers;
 use crate::path::EntryPath;
 use crate::seal::{CATALOGUE, SealWriter, Sealed};
+use crate::source::{facts_of, open_beneath};
 
 /// Writes the catalogue as results come in.
 pub(super) struct Collector<'a> {
@@ -24,10 +27,14 @@ pub(super) struct Collector<'a> {
     catalogue: SealWriter,
     journal: Option<Journal>,
     links: Builder<'a>,
+    /// For what is read again by another name.
+    hand: Hand<'a>,
     permits: Sender<()>,
     lines: Vec<u8>,
     /// Entries that did not make it into the snapshot: first names of hard links, and folders, among them.
     lost: HashSet<Vec<u8>>,
+    /// Names that were stored in the place of first names that are lost, by these.
+    stand_ins: HashMap<Vec<u8>, EntryPath>,
     collected: Collected,
 }
 
@@ -67,8 +74,18 @@ impl<'a> Collector<'a> {
             problems: Vec::new(),
             left_out: Vec::new(),
         };
-        let links = Builder::for_links(run, filled);
-        Ok(Collector { run, catalogue, journal, links, permits, lines: Vec::new(), lost: HashSet::new(), collected })
+        Ok(Collector {
+            run,
+            catalogue,
+            journal,
+            links: Builder::for_links(run, filled.clone()),
+            hand: Hand::alone(run, filled),
+            permits,
+            lines: Vec::new(),
+            lost: HashSet::new(),
+            stand_ins: HashMap::new(),
+            collected,
+        })
     }
 
     /// Takes batches until lister and workers are done; a failure of any of them is the failure of the run.
@@ -89,6 +106,7 @@ impl<'a> Collector<'a> {
             return Err(Error::invalid("backup", "a thread of the backup ended early"));
         }
         self.links.finish()?;
+        self.hand.reader.builder.finish()?;
         self.collected.catalogue = Some(self.catalogue);
         self.collected.journal = self.journal;
         Ok(self.collected)
@@ -116,6 +134,7 @@ impl<'a> Collector<'a> {
                     self.collected.problems.extend(problem);
                     self.entry(&entry, false);
                 }
+                Step::Unchanged(entry) if self.lacks_first(&entry) => self.link(*entry)?,
                 Step::Outcome(Outcome::Reused(entry)) | Step::Unchanged(entry) => self.entry(&entry, true),
                 Step::Outcome(Outcome::Lost(problem)) => {
                     self.lost.insert(problem.path.as_bytes().to_vec());
@@ -134,14 +153,47 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
+    /// Whether an entry is another name of what is not in the snapshot.
+    fn lacks_first(&self, entry: &Entry) -> bool {
+        !self.lost.is_empty()
+            && entry.kind == EntryKind::HardLink
+            && entry.link.as_ref().is_some_and(|first| self.lost.contains(first))
+    }
+
     fn link(&mut self, mut entry: Entry) -> Result<()> {
-        if entry.link.as_ref().is_some_and(|first| self.lost.contains(first)) {
-            let what = "is another name of a file that could not be read".into();
-            self.collected.problems.push(Problem { path: entry.path, kind: ProblemKind::Unreadable, what });
-            return Ok(());
+        if let (true, Some(first)) = (self.lacks_first(&entry), &entry.link) {
+            let Some(stand_in) = self.stand_ins.get(first) else { return self.stand_in(&entry) };
+            entry.link = Some(stand_in.as_bytes().to_vec());
         }
         entry.member = Some(self.links.whole(&headers(&entry, 0), &[])?);
         self.entry(&entry, false);
+        Ok(())
+    }
+
+    /// Stores the inode of a hard link by this name, for the first one is lost: it may have been renamed or removed since it was
+    /// listed, and this one be there. Later names are links to this one, as long as it is the same inode.
+    fn stand_in(&mut self, link: &Entry) -> Result<()> {
+        self.hand.reader.refresh();
+        let found = open_beneath(self.run.root, link.path.as_bytes(), OFlags::PATH);
+        let outcome = match found.and_then(|fd| facts_of(fd, b"", link.path.clone())) {
+            Ok(facts) if facts.entry.inode == link.inode => self.hand.store(&facts, None)?,
+            Ok(_) => read::lost(&link.path, &Errno::STALE.into()),
+            Err(errno) => read::lost(&link.path, &errno.into()),
+        };
+        match outcome {
+            Outcome::Stored(entry, problem) => {
+                self.collected.problems.extend(problem);
+                if let (true, Some(first)) = (entry.inode == link.inode, &link.link) {
+                    self.stand_ins.insert(first.clone(), entry.path.clone());
+                }
+                self.entry(&entry, false);
+            }
+            Outcome::Reused(_) => {}
+            Outcome::Lost(problem) => {
+                self.lost.insert(link.path.as_bytes().to_vec());
+                self.collected.problems.push(problem);
+            }
+        }
         Ok(())
     }
 
@@ -154,7 +206,7 @@ impl<'a> Collector<'a> {
             collected.totals.files += 1;
             collected.totals.bytes += entry.size;
         }
-        let members = entry.blocks.iter().flatten().filter_map(|block| block.member);
+        let members = entry.block_list().iter().filter_map(|block| block.member);
         for Member { piece, .. } in members.chain(entry.member) {
             *collected.used.entry((piece.run, piece.number)).or_default() += piece.len;
         }

@@ -11,16 +11,18 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender, TrySendError, select, unbounded};
 use rustix::io::Errno;
 
+use super::block_size::block_size;
 use super::read::{Outcome, Reader, changed, held_still, lost, open_to_read, same_metadata};
+use super::segment::Run;
 use crate::contents::Digest;
-use crate::entry::{Block, Entry, EntryKind, Extent};
+use crate::entry::{self, Block, Entry, EntryKind, Extent};
 use crate::error::{Error, Result};
 use crate::member::{block_header, headers};
 use crate::path::EntryPath;
 use crate::source::{extents_of, facts_of, take_attributes};
 
-/// Blocks per job.
-const JOB_BLOCKS: u64 = 4;
+/// Bytes per job, at least one block.
+const JOB: u64 = 4 << 20;
 /// How often a large file that changes is read. The second time only what changed is stored.
 const ATTEMPTS: u32 = 2;
 
@@ -30,6 +32,7 @@ pub(super) struct Job {
     inode: u64,
     from: u64,
     to: u64,
+    block_size: u64,
     /// Blocks that are in the vault already, by offset.
     known: Arc<HashMap<u64, Block>>,
     reply: Sender<std::result::Result<Vec<Block>, Failure>>,
@@ -66,11 +69,10 @@ impl Blocks {
     }
 
     fn stretch(&mut self, job: &Job, reader: &mut Reader<'_>) -> std::result::Result<Vec<Block>, Failure> {
-        let size = reader.builder.run.vault.block_size;
         let mut blocks = Vec::new();
         let mut at = job.from;
         while at < job.to {
-            let end = job.to.min(at + size);
+            let end = job.to.min(at + job.block_size);
             blocks.extend(self.block(job, at, end, reader)?);
             reader.builder.run.progress.advance(end - at, 0);
             at = end;
@@ -151,8 +153,10 @@ impl Blocks {
     ) -> std::result::Result<Outcome, Failure> {
         let source = |errno: Errno| Failure::Source(errno.into());
         let file = Arc::new(open_to_read(reader.builder.run.root, path.as_bytes()).map_err(source)?);
-        let mut known: HashMap<u64, Block> =
-            previous.and_then(|p| p.blocks.as_ref()).into_iter().flatten().map(|b| (b.offset, b.clone())).collect();
+        let size = block_size_of(&file, path, previous, reader.builder.run)?;
+        let reusable = previous.and_then(|p| p.blocks.as_ref()).filter(|blocks| blocks.size == size);
+        let reusable = reusable.into_iter().flat_map(|blocks| &blocks.list);
+        let mut known: HashMap<u64, Block> = reusable.map(|block| (block.offset, block.clone())).collect();
         let mut attempt = 0;
         let (mut entry, blocks, stable) = loop {
             attempt += 1;
@@ -162,7 +166,7 @@ impl Blocks {
             }
             let mut entry = before.entry.clone();
             take_attributes(file.as_fd(), true, &mut entry).map_err(Failure::Source)?;
-            let blocks = self.read_blocks(&file, &entry, known, reader)?;
+            let blocks = self.read_blocks(&file, (entry.inode, entry.size), size, known, reader)?;
             let after = facts_of(&file, b"", EntryPath::root()).map_err(source)?;
             let stable = held_still(&before, &after);
             if stable || attempt == ATTEMPTS {
@@ -170,7 +174,7 @@ impl Blocks {
             }
             known = blocks.into_iter().map(|block| (block.offset, block)).collect();
         };
-        entry.blocks = Some(blocks);
+        entry.blocks = Some(entry::Blocks { size, list: blocks });
         let unchanged = previous.filter(|p| p.member.is_some() && p.blocks == entry.blocks && same_metadata(p, &entry));
         if let Some(previous) = unchanged {
             entry.member = previous.member;
@@ -184,21 +188,22 @@ impl Blocks {
     fn read_blocks(
         &mut self,
         file: &Arc<OwnedFd>,
-        entry: &Entry,
+        (inode, size): (u64, u64),
+        block_size: u64,
         known: HashMap<u64, Block>,
         reader: &mut Reader<'_>,
     ) -> std::result::Result<Vec<Block>, Failure> {
-        let step = reader.builder.run.vault.block_size * JOB_BLOCKS;
+        let step = (JOB - JOB % block_size).max(block_size);
         let known = Arc::new(known);
         let (reply, replies) = unbounded();
         let (mut at, mut outstanding) = (0, 0usize);
         let mut blocks = Vec::new();
-        while at < entry.size {
-            let Some(data) = extents_start(file, at, entry.size).map_err(Failure::Source)? else { break };
+        while at < size {
+            let Some(data) = extents_start(file, at, size).map_err(Failure::Source)? else { break };
             let from = data - data % step;
-            let to = entry.size.min(from + step);
+            let to = size.min(from + step);
             let (file, known, reply) = (file.clone(), known.clone(), reply.clone());
-            let job = Job { file, inode: entry.inode, from, to, known, reply };
+            let job = Job { file, inode, from, to, block_size, known, reply };
             outstanding += 1;
             if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) = self.jobs.try_send(job) {
                 self.work(&job, reader);
@@ -221,6 +226,18 @@ impl Blocks {
         blocks.sort_by_key(|block| block.offset);
         Ok(blocks)
     }
+}
+
+/// The block size for a file as it is now.
+fn block_size_of(
+    file: &OwnedFd,
+    path: &EntryPath,
+    previous: Option<&Entry>,
+    run: &Run<'_>,
+) -> std::result::Result<u64, Failure> {
+    let now = facts_of(file, b"", path.clone()).map_err(|errno| Failure::Source(errno.into()))?;
+    let previous = previous.and_then(|p| p.blocks.as_ref()).map(|blocks| blocks.size);
+    block_size(file.as_fd(), now.entry.size, previous, run).map_err(Failure::Source)
 }
 
 /// Where data begins at or after `at`.

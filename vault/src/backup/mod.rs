@@ -1,6 +1,7 @@
 //! Taking a snapshot. See the crate's root for the flow.
 
 mod amend;
+mod block_size;
 mod collect;
 mod large;
 mod listing;
@@ -49,6 +50,10 @@ pub struct Backup<'a> {
     pub serial: u64,
     /// Folder on the host that remembers what is stored where. Without it every run is a full one.
     pub cache: Option<PathBuf>,
+    /// Points to nothing of earlier runs: all is read and stored afresh, and opens with this run's key alone.
+    pub full: bool,
+    /// How many blocks a large file may have: with more it is stored in larger ones. Bounds memory.
+    pub most_blocks: u64,
     /// Worker threads; 0 means one per core.
     pub workers: usize,
     /// Compression level of zstd.
@@ -75,6 +80,8 @@ impl Backup<'_> {
             host: host.into(),
             serial,
             cache: None,
+            full: false,
+            most_blocks: MOST_BLOCKS,
             workers: 0,
             level: 3,
             rewrite: REWRITE,
@@ -132,6 +139,9 @@ pub enum ProblemKind {
 /// Bytes of thin segments that one run stores afresh, unless told otherwise: enough to keep pace, too little to be felt.
 const REWRITE: u64 = 256 << 20;
 
+/// Blocks of a large file, unless told otherwise: 10 MB of memory, and 3 MB of every catalogue.
+const MOST_BLOCKS: u64 = 1 << 16;
+
 /// Batches under way at once: bounds what waits for its turn in the catalogue.
 const WINDOW: usize = 32;
 
@@ -149,6 +159,7 @@ impl Vault {
         let cache = backup.cache.as_deref().map(|folder| Cache::new(folder, self.id(), &backup.host)).transpose()?;
         let previous = cache
             .as_ref()
+            .filter(|_| !backup.full)
             .map(|cache| cache.load(self.store.as_ref(), backup.rewrite))
             .transpose()?
             .unwrap_or_default();
@@ -162,7 +173,7 @@ impl Vault {
         let mut state = State::new(self.id(), id.clone(), started, runs, &segments);
         let journal = cache.as_ref().map(|cache| cache.begin(&state)).transpose()?;
 
-        let run = Run::new(self, (&id, &key), ordinal, backup.level, root.as_fd(), backup.progress);
+        let run = Run::new(self, (&id, &key), ordinal, root.as_fd(), backup);
         let header = self.header(backup, &state);
         let collected = pipeline(&run, backup, previous, header, segments, journal)?;
         let finished = collected.store(&run, &object, &mut state)?;
@@ -240,8 +251,10 @@ fn pipeline<'a>(
         let finisher = scope.spawn(move || finish_segments(run, &filled_inbox, segment_journal));
         for _ in 0..workers {
             let worker = Worker {
-                reader: Reader::new(Builder::new(run, filled.clone())),
-                blocks: Blocks::new(jobs.clone(), job_inbox.clone()),
+                hand: Hand {
+                    reader: Reader::new(Builder::new(run, filled.clone())),
+                    blocks: Blocks::new(jobs.clone(), job_inbox.clone()),
+                },
                 batches: batch_inbox.clone(),
                 collector: steps.clone(),
                 busy: &busy,
@@ -275,10 +288,39 @@ pub(crate) fn worker_count(asked: usize) -> usize {
     if asked > 0 { asked } else { std::thread::available_parallelism().map_or(2, usize::from) }
 }
 
-/// One thread that reads and stores.
-struct Worker<'a> {
+/// What stores entries of every kind.
+struct Hand<'a> {
     reader: Reader<'a>,
     blocks: Blocks,
+}
+
+impl<'a> Hand<'a> {
+    /// One without others to share a large file with.
+    fn alone(run: &'a Run<'a>, filled: Sender<Filled>) -> Self {
+        let (jobs, inbox) = bounded(0);
+        Hand { reader: Reader::new(Builder::new(run, filled)), blocks: Blocks::new(jobs, inbox) }
+    }
+
+    fn work(&mut self, job: &large::Job) {
+        self.blocks.work(job, &mut self.reader);
+    }
+
+    fn store(&mut self, facts: &Facts, previous: Option<&Entry>) -> Result<Outcome> {
+        let path = &facts.entry.path;
+        if facts.entry.kind != EntryKind::File {
+            return self.reader.store_plain(facts, previous);
+        }
+        let small = previous.filter(|p| p.blocks.is_none());
+        if facts.entry.size <= self.reader.builder.run.vault.segment_size {
+            return self.reader.store_file(path, small);
+        }
+        self.blocks.store(path, previous, &mut self.reader)
+    }
+}
+
+/// One thread that reads and stores.
+struct Worker<'a> {
+    hand: Hand<'a>,
     batches: Receiver<Batch<Item>>,
     collector: Sender<Result<Batch<Step>>>,
     /// Workers that have a batch in hand, and may still hand out jobs.
@@ -295,9 +337,9 @@ impl Worker<'_> {
 
     fn work(&mut self) -> Result<()> {
         loop {
-            let (batches, jobs) = (self.batches.clone(), self.blocks.inbox().clone());
+            let (batches, jobs) = (self.batches.clone(), self.hand.blocks.inbox().clone());
             select_biased! {
-                recv(jobs) -> job => if let Ok(job) = job { self.blocks.work(&job, &mut self.reader) },
+                recv(jobs) -> job => if let Ok(job) = job { self.hand.work(&job) },
                 recv(batches) -> batch => {
                     let Ok(batch) = batch else { break };
                     self.busy.fetch_add(1, Ordering::SeqCst);
@@ -310,35 +352,23 @@ impl Worker<'_> {
             }
         }
         while self.busy.load(Ordering::SeqCst) > 0 {
-            if let Ok(job) = self.blocks.inbox().recv_timeout(Duration::from_millis(10)) {
-                self.blocks.work(&job, &mut self.reader);
+            if let Ok(job) = self.hand.blocks.inbox().recv_timeout(Duration::from_millis(10)) {
+                self.hand.work(&job);
             }
         }
-        self.reader.builder.finish()
+        self.hand.reader.builder.finish()
     }
 
     fn batch(&mut self, batch: Batch<Item>) -> Result<Batch<Step>> {
         let mut steps = Vec::with_capacity(batch.items.len());
-        self.reader.refresh();
+        self.hand.reader.refresh();
         for item in batch.items {
             steps.push(match item {
                 Item::Done(step) => step,
-                Item::Store(facts, previous) => Step::Outcome(self.store(&facts, previous.as_deref())?),
+                Item::Store(facts, previous) => Step::Outcome(self.hand.store(&facts, previous.as_deref())?),
             });
         }
         Ok(Batch { number: batch.number, items: steps })
-    }
-
-    fn store(&mut self, facts: &Facts, previous: Option<&Entry>) -> Result<Outcome> {
-        let path = &facts.entry.path;
-        if facts.entry.kind != EntryKind::File {
-            return self.reader.store_plain(facts, previous);
-        }
-        let small = previous.filter(|p| p.blocks.is_none());
-        if facts.entry.size <= self.reader.builder.run.vault.segment_size {
-            return self.reader.store_file(path, small);
-        }
-        self.blocks.store(path, previous, &mut self.reader)
     }
 }
 

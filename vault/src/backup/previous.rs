@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalogue::Lines;
 use crate::contents::{Digest, RunId, RunRef, SegmentRef};
-use crate::entry::{Entry, Member, Time};
+use crate::entry::{Blocks, Entry, Member, Time};
 use crate::error::{Error, Result};
 use crate::path::EntryPath;
 use crate::store::Store;
@@ -312,7 +312,7 @@ impl Previous {
             let Some(mut entry) = source.find(&now.path) else { continue };
             let whole = self.has(&entry.member);
             let same = trusted(&entry, source.started) && entry.is_unchanged(now);
-            if let Some(blocks) = &mut entry.blocks {
+            if let Some(Blocks { list: blocks, .. }) = &mut entry.blocks {
                 let before = blocks.len();
                 blocks.retain(|block| self.has(&block.member));
                 if whole && blocks.len() == before && same {

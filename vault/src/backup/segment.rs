@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::Sender;
 
+use super::Backup;
 use crate::contents::RunId;
 use crate::entry::{Member, Piece};
 use crate::error::{Error, Result};
@@ -25,6 +26,7 @@ pub(super) struct Run<'a> {
     /// Place of this run in the catalogue's list.
     pub(super) ordinal: u32,
     pub(super) level: i32,
+    pub(super) most_blocks: u64,
     pub(super) root: BorrowedFd<'a>,
     pub(super) progress: &'a dyn Progress,
     /// Next number for a segment. A number is taken when a segment begins and never given back, so that no key stream is
@@ -38,12 +40,12 @@ impl<'a> Run<'a> {
         vault: &'a Vault,
         (id, key): (&'a RunId, &'a RunKey),
         ordinal: u32,
-        level: i32,
         root: BorrowedFd<'a>,
-        progress: &'a dyn Progress,
+        backup: &'a Backup<'_>,
     ) -> Self {
+        let Backup { level, most_blocks, progress, .. } = *backup;
         let (numbers, link_numbers) = (AtomicU64::new(1), AtomicU64::new(LINKS));
-        Run { vault, id, key, ordinal, level, root, progress, numbers, link_numbers }
+        Run { vault, id, key, ordinal, level, most_blocks, root, progress, numbers, link_numbers }
     }
 }
 

@@ -40,7 +40,8 @@ pub(super) fn rewrite(
         if hit(erase.paths, &entry.path) {
             continue;
         }
-        let members = entry.blocks.iter_mut().flatten().filter_map(|block| block.member.as_mut());
+        let members =
+            entry.blocks.iter_mut().flat_map(|blocks| &mut blocks.list).filter_map(|block| block.member.as_mut());
         for member in members.chain(entry.member.as_mut()) {
             map.follow(member)?;
         }

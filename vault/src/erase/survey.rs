@@ -87,7 +87,7 @@ impl<'a> Survey<'a> {
             let goes = hit(self.paths, &entry.path);
             erased += u64::from(goes);
             self.note_shared(&entry, goes);
-            for member in entry.blocks.iter().flatten().filter_map(|block| block.member).chain(entry.member) {
+            for member in entry.block_list().iter().filter_map(|block| block.member).chain(entry.member) {
                 let digest = places.get(&(member.piece.run, member.piece.number));
                 let cut = digest.and_then(|digest| self.segments.get_mut(digest)).ok_or_else(|| {
                     let what = format!("{} lies in a segment that is not in the signed list", entry.path);

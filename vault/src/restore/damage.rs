@@ -11,8 +11,8 @@ use crate::sweep::Task;
 use crate::verify::Fault;
 
 /// Collects from all workers.
+#[derive(Default)]
 pub(super) struct Damage {
-    block_size: u64,
     losses: Mutex<Losses>,
 }
 
@@ -33,19 +33,15 @@ struct Loss {
 }
 
 impl Damage {
-    pub(super) fn new(block_size: u64) -> Self {
-        Damage { block_size, losses: Mutex::default() }
-    }
-
     fn lock(&self) -> MutexGuard<'_, Losses> {
         self.losses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An object that cannot be used, and what was wanted of it.
-    pub(super) fn object(&self, object: &str, error: &Error, tasks: &[Task]) {
+    /// An object that cannot be used, and what is lost with it.
+    pub(super) fn object<'a>(&self, object: &str, error: &Error, lost: impl Iterator<Item = &'a Task>) {
         let Fault { object, what, .. } = Fault::new(object, error, Vec::new());
         let (name, why) = (Arc::from(&object[..]), Arc::from(&what[..]));
-        tasks.iter().for_each(|task| self.add(&name, &why, task));
+        lost.for_each(|task| self.add(&name, &why, task));
         self.lock().objects.insert(object, what);
     }
 
@@ -62,7 +58,7 @@ impl Damage {
         let new = || Loss { what: what.clone(), stretches: Vec::new() };
         let loss = by_object.entry(object.clone()).or_insert_with(new);
         if let Task::Block(file, block) = task {
-            loss.stretches.push((block.offset, file.size.min(block.offset + self.block_size)));
+            loss.stretches.push((block.offset, file.block_end(block)));
         }
     }
 

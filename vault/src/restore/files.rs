@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 
 use rustix::fs::{FallocateFlags, OFlags};
 use rustix::io::Errno;
@@ -25,6 +26,8 @@ const PIECE: usize = 512 << 10;
 pub(super) struct Hand {
     place: Option<Place>,
     buffer: Vec<u8>,
+    /// The large file that the last block went to.
+    large: Option<(EntryPath, Rc<OwnedFd>)>,
 }
 
 /// Why an entry was not made: the destination, or the data from the vault.
@@ -90,7 +93,9 @@ impl Visitor<Hand> for Work<'_> {
         if !self.restore.keep_going {
             return Err(error);
         }
-        self.damage.object(object, &error, tasks);
+        let mut hand = Hand::default();
+        let lost = tasks.iter().filter(|task| !self.is_left(&mut hand, task));
+        self.damage.object(object, &error, lost);
         Ok(())
     }
 }
@@ -133,28 +138,51 @@ impl Work<'_> {
 
     /// A file with data, of at most a segment.
     fn file(&self, hand: &mut Hand, entry: &Entry, data: &mut dyn Read) -> std::result::Result<(), Failure> {
+        if self.left_file(hand, entry)? {
+            return Ok(());
+        }
         let place = self.tree.place(&mut hand.place, entry.path.split().0)?;
         hand.buffer.resize(PIECE, 0);
-        let complete = self.restore.skip_complete.then(|| self.complete(place, entry, &mut hand.buffer)).flatten();
-        let skipped = complete.is_some();
-        let file = match complete {
-            Some(file) => file,
-            None => {
-                let file = self.tree.make_file(place, entry.path.name())?;
-                let content = write_extents(&file, entry, data, &mut hand.buffer)?;
-                if entry.content != Some(content) {
-                    return Err(Failure::Data("its content differs from its hash in the catalogue".into()));
-                }
-                file
-            }
-        };
-        if let Err(Error::Io { source, .. }) = self.tree.apply(&Inode::Open(file.as_fd()), entry, place.fat) {
-            return Err(Errno::from_io_error(&source).unwrap_or(Errno::IO).into());
+        let file = self.tree.make_file(place, entry.path.name())?;
+        let content = write_extents(&file, entry, data, &mut hand.buffer)?;
+        if entry.content != Some(content) {
+            return Err(Failure::Data("its content differs from its hash in the catalogue".into()));
         }
-        self.sums.skipped.fetch_add(u64::from(skipped), std::sync::atomic::Ordering::Relaxed);
+        Ok(self.finish_file(&file, entry, place.fat)?)
+    }
+
+    fn finish_file(&self, file: &OwnedFd, entry: &Entry, fat: bool) -> Made<()> {
+        if let Err(Error::Io { source, .. }) = self.tree.apply(&Inode::Open(file.as_fd()), entry, fat) {
+            return Err(Errno::from_io_error(&source).unwrap_or(Errno::IO));
+        }
         self.done(entry.size);
         self.note_owner(entry);
         Ok(())
+    }
+
+    /// Whether an earlier attempt left what a task would make, whole. Then nothing of the vault is needed for it.
+    fn is_left(&self, hand: &mut Hand, task: &Task) -> bool {
+        let left = match task {
+            Task::File(entry) => self.left_file(hand, entry),
+            Task::Block(file, block) => {
+                self.open_large(hand, file).and_then(|fd| self.left_block(hand, &fd, file, block))
+            }
+            Task::Head(_) => Ok(false),
+        };
+        left.unwrap_or(false)
+    }
+
+    /// Finishes a file that an earlier attempt left with its content; whether there was one.
+    fn left_file(&self, hand: &mut Hand, entry: &Entry) -> Made<bool> {
+        if !self.restore.skip_complete {
+            return Ok(false);
+        }
+        let place = self.tree.place(&mut hand.place, entry.path.split().0)?;
+        hand.buffer.resize(PIECE, 0);
+        let Some(file) = self.complete(place, entry, &mut hand.buffer) else { return Ok(false) };
+        self.finish_file(&file, entry, place.fat)?;
+        self.sums.skipped.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Ok(true)
     }
 
     /// The file from an earlier attempt, when it has size, time and content already. The time only spares reading what cannot
@@ -178,7 +206,7 @@ impl Work<'_> {
         (Some(hasher.finish()) == entry.content).then_some(file)
     }
 
-    /// A large file, and remembers which inode it is: it is opened by its name again for each block.
+    /// A large file, and remembers which inode it is: each worker opens it by its name again.
     pub(super) fn make_large(&self, cache: &mut Option<Place>, entry: &Entry) -> Made<()> {
         let file = self.new_or_left_large(cache, entry)?;
         self.tree.remember(&entry.path, &file)
@@ -207,18 +235,25 @@ impl Work<'_> {
 
     fn punch_holes(&self, file: &OwnedFd, entry: &Entry) -> Made<()> {
         let mut at = 0;
-        for block in entry.blocks.iter().flatten() {
+        for block in entry.block_list() {
             punch(file, at, block.offset)?;
-            at = block.offset + self.block_size;
+            at = entry.block_end(block);
         }
         punch(file, at, entry.size)
     }
 
-    fn open_large(&self, hand: &mut Hand, file: &Entry) -> Made<OwnedFd> {
+    fn open_large(&self, hand: &mut Hand, file: &Entry) -> Made<Rc<OwnedFd>> {
+        if let Some((path, open)) = &hand.large
+            && *path == file.path
+        {
+            return Ok(open.clone());
+        }
         let place = self.tree.place(&mut hand.place, file.path.split().0)?;
         let fd = self.tree.open_file(place, file.path.name(), OFlags::RDWR)?;
         self.tree.recognise(&file.path, &fd)?;
-        Ok(fd)
+        let open = Rc::new(fd);
+        hand.large = Some((file.path.clone(), open.clone()));
+        Ok(open)
     }
 
     fn block(
@@ -229,20 +264,15 @@ impl Work<'_> {
         data: &mut dyn Read,
     ) -> std::result::Result<(), Failure> {
         let fd = self.open_large(hand, file)?;
-        let len = self.block_size.min(file.size - block.offset);
+        let len = file.block_end(block) - block.offset;
+        if self.left_block(hand, &fd, file, block)? {
+            return Ok(());
+        }
+        if self.restore.skip_complete {
+            punch(&fd, block.offset, block.offset + len)?;
+        }
         hand.buffer.clear();
         hand.buffer.resize(len as usize, 0);
-        if self.restore.skip_complete {
-            read_at(&fd, &mut hand.buffer, block.offset)?;
-            if Digest(blake3::hash(&hand.buffer).into()) == block.content {
-                // Zeroes read the same whether they occupy space or not.
-                lay_out(&fd, block, len)?;
-                self.progress(len);
-                return Ok(());
-            }
-            punch(&fd, block.offset, block.offset + len)?;
-            hand.buffer.fill(0);
-        }
         for extent in &block.extents {
             let start = (extent.offset - block.offset) as usize;
             let part = &mut hand.buffer[start..start + extent.len as usize];
@@ -258,6 +288,24 @@ impl Work<'_> {
         }
         self.progress(len);
         Ok(())
+    }
+
+    /// Whether an earlier attempt wrote a block; it then gets the holes that it should have.
+    fn left_block(&self, hand: &mut Hand, fd: &OwnedFd, file: &Entry, block: &Block) -> Made<bool> {
+        if !self.restore.skip_complete {
+            return Ok(false);
+        }
+        let len = file.block_end(block) - block.offset;
+        hand.buffer.clear();
+        hand.buffer.resize(len as usize, 0);
+        read_at(fd, &mut hand.buffer, block.offset)?;
+        if Digest(blake3::hash(&hand.buffer).into()) != block.content {
+            return Ok(false);
+        }
+        // Zeroes read the same whether they occupy space or not.
+        lay_out(fd, block, len)?;
+        self.progress(len);
+        Ok(true)
     }
 
     /// Zeroes that occupied space occupy space again.

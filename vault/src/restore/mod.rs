@@ -122,8 +122,7 @@ impl Vault {
         if restore.select == Selection::All {
             restore.progress.expect(totals.bytes, totals.entries);
         }
-        let (block_size, damage) = (sweep.block_size, Damage::new(sweep.block_size));
-        let work = Work { restore, tree, scope, block_size, damage, sums: Sums::default() };
+        let work = Work { restore, tree, scope, damage: Damage::default(), sums: Sums::default() };
         let (survey, links) = work.prepare(&sweep)?;
         work.sweep(&sweep, &survey)?;
         if links {
@@ -189,7 +188,6 @@ struct Sums {
 /// One restore under way.
 struct Work<'a> {
     restore: &'a Restore<'a>,
-    block_size: u64,
     damage: Damage,
     tree: Tree,
     scope: Scope,

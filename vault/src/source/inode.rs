@@ -186,6 +186,12 @@ pub(crate) fn read_link(dir: impl AsFd, name: &[u8]) -> io::Result<Vec<u8>> {
 /// Stretches with data in `from..to`, as `SEEK_DATA` and `SEEK_HOLE` show them. Where a filesystem has neither, one stretch.
 pub(crate) fn extents_of(fd: BorrowedFd<'_>, from: u64, to: u64) -> io::Result<Vec<Extent>> {
     let mut extents = Vec::new();
+    each_extent(fd, from, to, |extent| extents.push(extent))?;
+    Ok(extents)
+}
+
+/// The same one by one: a file may have millions.
+pub(crate) fn each_extent(fd: BorrowedFd<'_>, from: u64, to: u64, mut found: impl FnMut(Extent)) -> io::Result<()> {
     let mut at = from;
     while at < to {
         let data = match rustix::fs::seek(fd, SeekFrom::Data(at)) {
@@ -199,8 +205,8 @@ pub(crate) fn extents_of(fd: BorrowedFd<'_>, from: u64, to: u64) -> io::Result<V
             Ok(_) | Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NXIO) => to,
             Err(other) => return Err(other.into()),
         };
-        extents.push(Extent { offset: data, len: hole - data });
+        found(Extent { offset: data, len: hole - data });
         at = hole;
     }
-    Ok(extents)
+    Ok(())
 }

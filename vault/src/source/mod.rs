@@ -7,5 +7,5 @@ mod walk;
 
 pub use exclude::Exclusion;
 pub use inode::FLAGS_KEPT;
-pub(crate) use inode::{Facts, extents_of, facts_of, project_of, read_link, set_project, take_attributes};
+pub(crate) use inode::{Facts, each_extent, extents_of, facts_of, project_of, read_link, set_project, take_attributes};
 pub(crate) use walk::{Found, Walk, open_beneath};

@@ -38,12 +38,16 @@ const WRITER: &str = "lifeboat-writer";
 #[derive(Debug, Clone)]
 pub struct BucketStore {
     bucket: Arc<dyn object_store::ObjectStore>,
+    /// The same, with a retention for each object that is put.
+    retaining: Option<Arc<dyn object_store::ObjectStore>>,
     prefix: String,
     runtime: Arc<Runtime>,
     /// Somebody took the lease away: nothing more is written.
     lost: Arc<AtomicBool>,
     /// The server takes no notice of conditions.
     careless: Arc<AtomicBool>,
+    /// The bucket keeps versions of what is removed, as what was read from it shows.
+    versioned: Arc<AtomicBool>,
     /// The server checks each object against the SHA-256 that it is sent with.
     proven: bool,
 }
@@ -55,12 +59,24 @@ impl BucketStore {
         // The thread drives connections; the work itself is done on the threads that ask.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = Arc::new(runtime.map_err(|error| Error::io("starting", "object storage", error))?);
-        Ok(BucketStore { bucket, prefix, runtime, lost: Arc::default(), careless: Arc::default(), proven: false })
+        let [lost, careless, versioned] = std::array::from_fn(|_| Arc::default());
+        Ok(BucketStore { bucket, retaining: None, prefix, runtime, lost, careless, versioned, proven: false })
     }
 
     /// The same, of a server that checks each object against the SHA-256 that it is sent with.
     pub(super) fn proven(self) -> Self {
         BucketStore { proven: true, ..self }
+    }
+
+    /// Objects that are written once are put through `bucket`, which retains them.
+    pub(super) fn retaining(self, bucket: Arc<dyn object_store::ObjectStore>) -> Self {
+        BucketStore { retaining: Some(bucket), ..self }
+    }
+
+    /// What an object is put through. The log grows, and the lock and notes go: retained, each of their versions would stay.
+    fn bucket_for(&self, name: &str) -> &dyn object_store::ObjectStore {
+        let passing = ["lock", "erasing", "audit", "unused"].contains(&name.split('/').next().unwrap_or(name));
+        self.retaining.as_deref().filter(|_| !passing).unwrap_or(self.bucket.as_ref())
     }
 
     fn path(&self, name: &str) -> Result<Path> {
@@ -83,6 +99,10 @@ impl BucketStore {
         let fetched = self.wait("reading", name, async {
             let answer = self.bucket.get(&path).await?;
             let (size, mark) = (answer.meta.size, answer.meta.e_tag.clone());
+            // Without versions there is none, or one that is called so.
+            if answer.meta.version.as_ref().is_some_and(|version| version != "null") {
+                self.versioned.store(true, Ordering::Relaxed);
+            }
             Ok((if size > limit { Err(size) } else { Ok(answer.bytes().await?) }, mark))
         });
         match fetched {
@@ -109,7 +129,7 @@ impl BucketStore {
             let mut attributes = Attributes::new();
             attributes.insert(Attribute::Metadata(WRITER.into()), AttributeValue::from(mark.clone()));
             let options = PutOptions { mode: mode.clone(), attributes, ..PutOptions::default() };
-            let outcome = self.runtime.block_on(self.bucket.put_opts(&path, payload.clone(), options));
+            let outcome = self.runtime.block_on(self.bucket_for(name).put_opts(&path, payload.clone(), options));
             attempt += 1;
             match outcome {
                 Ok(_) => return Ok(true),
@@ -219,6 +239,10 @@ impl Store for BucketStore {
 
     fn proves_writes(&self) -> bool {
         self.proven
+    }
+
+    fn keeps_removed(&self) -> bool {
+        self.versioned.load(Ordering::Relaxed)
     }
 
     fn remove(&self, name: &str) -> Result<()> {

@@ -44,6 +44,13 @@ pub trait Store: Send + Sync + Debug {
     fn sync(&self) -> Result<()>;
     /// Removes an object.
     fn remove(&self, name: &str) -> Result<()>;
+    /// Removes objects in any order, durably on return. What is gone already is passed over.
+    fn remove_all(&self, names: &[&str]) -> Result<()> {
+        names.iter().try_for_each(|name| match self.remove(name) {
+            Err(Error::NotFound { .. }) => Ok(()),
+            other => other,
+        })
+    }
     /// Appends to an object, creating it, and makes it durable. For the audit log only.
     fn append(&self, name: &str, bytes: &[u8]) -> Result<()>;
     /// Takes the exclusive lock; held until the value is dropped, or its process ends in any way.
@@ -51,6 +58,11 @@ pub trait Store: Send + Sync + Debug {
 
     /// Whether the other side itself compares the SHA-256 of what it stores, so that reading it back would show nothing new.
     fn proves_writes(&self) -> bool {
+        false
+    }
+
+    /// Whether what is removed stays behind as a version, whose space is not free: as far as is known from what was read.
+    fn keeps_removed(&self) -> bool {
         false
     }
 

@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3Builder, Checksum};
-use object_store::{BackoffConfig, Certificate, ClientOptions, RetryConfig};
+use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum};
+use object_store::{BackoffConfig, Certificate, ClientOptions, HeaderMap, HeaderValue, RetryConfig};
 
 use super::BucketStore;
 use crate::error::{Error, Result};
@@ -32,6 +32,9 @@ pub struct S3 {
     pub authorities: Option<Vec<u8>>,
     /// The bucket is part of the server's name, not of the path.
     pub virtual_hosted: bool,
+    /// Until when nobody can remove what is put, RFC 3339 in UTC; none leaves it to the bucket's own rule. The bucket must have object
+    /// lock.
+    pub retain_until: Option<String>,
 }
 
 impl fmt::Debug for S3 {
@@ -48,7 +51,24 @@ impl S3 {
     pub fn store(&self) -> Result<BucketStore> {
         // Fails only when a provider is installed already, which then serves.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let invalid = |what: String| Error::invalid(format!("s3://{}", self.bucket), what);
+        // Each request is signed over the SHA-256 of its body.
+        let store = BucketStore::new(Arc::new(self.bucket(HeaderMap::new())?), &self.prefix)?.proven();
+        let Some(until) = &self.retain_until else { return Ok(store) };
+        let until = HeaderValue::from_str(until).map_err(|_| self.invalid(format!("retention until {until:?}")))?;
+        let mode = HeaderValue::from_static("COMPLIANCE");
+        let mut headers = HeaderMap::new();
+        headers.insert("x-amz-object-lock-mode", mode);
+        headers.insert("x-amz-object-lock-retain-until-date", until);
+        // These go with every request of a client, so what retains is a client of its own.
+        Ok(store.retaining(Arc::new(self.bucket(headers)?)))
+    }
+
+    fn invalid(&self, what: String) -> Error {
+        Error::invalid(format!("s3://{}", self.bucket), what)
+    }
+
+    fn bucket(&self, headers: HeaderMap) -> Result<AmazonS3> {
+        let invalid = |what: String| self.invalid(what);
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(&self.bucket)
             .with_region(self.region.as_deref().unwrap_or("us-east-1"))
@@ -58,7 +78,7 @@ impl S3 {
             // Storage with object lock demands a checksum of what is put.
             .with_checksum_algorithm(Checksum::SHA256)
             .with_retry(retries())
-            .with_client_options(self.client().map_err(invalid)?);
+            .with_client_options(self.client().map_err(invalid)?.with_default_headers(headers));
         if let Some(endpoint) = &self.endpoint {
             if !endpoint.starts_with("https://") && !is_local(endpoint) {
                 return Err(invalid(format!(
@@ -71,9 +91,7 @@ impl S3 {
         if let Some(token) = &self.token {
             builder = builder.with_token(token);
         }
-        let bucket = builder.build().map_err(|error| invalid(error.to_string()))?;
-        // Each request is signed over the SHA-256 of its body.
-        Ok(BucketStore::new(Arc::new(bucket), &self.prefix)?.proven())
+        builder.build().map_err(|error| invalid(error.to_string()))
     }
 
     fn client(&self) -> std::result::Result<ClientOptions, String> {

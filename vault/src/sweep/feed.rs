@@ -37,7 +37,7 @@ impl Sweep<'_> {
     /// handed out.
     pub(crate) fn count(&self, survey: &mut Survey, entry: &Entry, heads: bool) {
         let whole = entry.member.as_ref().filter(|_| heads || (entry.blocks.is_none() && has_data(entry)));
-        let blocks = entry.blocks.iter().flatten().filter_map(|block| block.member.as_ref());
+        let blocks = entry.block_list().iter().filter_map(|block| block.member.as_ref());
         for member in blocks.chain(whole) {
             if let Ok(place) = self.place(&entry.path, member) {
                 survey.tasks[place] += 1;
@@ -124,8 +124,8 @@ impl<'a> Feed<'a> {
     /// Sorts an entry's data into tasks and what needs no segment. Who wants heads gets every member as a task.
     fn entry<W>(&mut self, mut entry: Entry, visitor: &impl Visitor<W>, first: bool) -> Result<(), Stop> {
         let heads = visitor.heads();
-        if let Some(blocks) = entry.blocks.take() {
-            entry.blocks = Some(Vec::new());
+        if let Some(blocks) = &mut entry.blocks {
+            let blocks = std::mem::take(&mut blocks.list);
             let file = Arc::new(entry);
             if let (true, Some(member)) = (heads, &file.member) {
                 self.task(Task::Head(file.clone()), member, visitor, first)?;

@@ -1,13 +1,15 @@
 #!/bin/sh
-# Makes the golden vaults of the format as it is now: for root, from anywhere, with XFS in the kernel.
+# Makes golden vaults of the format as it is now: for root, from anywhere, with XFS in the kernel. What was released is not made anew.
 #
-#   sh vault/tests/golden/make.sh [LIFEBOAT]
+#   sh vault/tests/golden/make.sh LIFEBOAT NAME...      LIFEBOAT '' builds it
 #
 # Each folder here holds `vault`, as the program wrote it, and `N.census`, what census.py said of the tree when
 # snapshot N was taken. The keys beside this script are for these vaults alone and protect nothing.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 lifeboat=${1:-}
+[ $# -ge 2 ] || { echo "usage: make.sh LIFEBOAT NAME..." >&2; exit 2; }
+shift
 if [ -z "$lifeboat" ]; then
     cd "$here/../../.."
     cargo build -p builder
@@ -47,7 +49,7 @@ stage() { # N
 }
 
 backup() {
-    "$lifeboat" backup --vault "$out/vault" --source "$tree"
+    "$lifeboat" backup --vault "$out/vault" --source "$tree" "$@"
 }
 
 census() { # SERIAL
@@ -70,27 +72,46 @@ cut() {
     mv "$work/state.before" "$work/state"
 }
 
-begin bare 64K 16K
-stage 1
-backup
-census 1
+make_bare() {
+    begin bare 64K 16K
+    stage 1
+    backup
+    census 1
+}
 
-begin one-of-each 64K 16K
-stage 1
-backup
-census 1
+make_one_of_each() {
+    begin one-of-each 64K 16K
+    stage 1
+    backup
+    census 1
+}
 
-begin grown 32K 8K
-stage 1
-backup
-census 1
-stage 2
-cut backup
-stage 3
-backup
-census 2
-stage 4
-cut backup
-mkdir -p "$out/vault/tmp"
-echo "half an object" >"$out/vault/tmp/0123456789abcdef"
+make_grown() {
+    begin grown 32K 8K
+    stage 1
+    backup
+    census 1
+    stage 2
+    cut backup
+    stage 3
+    backup
+    census 2
+    stage 4
+    cut backup
+    mkdir -p "$out/vault/tmp"
+    echo "half an object" >"$out/vault/tmp/0123456789abcdef"
+}
+
+make_sized() {
+    begin sized 32K 4K
+    for number in 1 2; do
+        stage $number
+        backup --most-blocks 16
+        census $number
+    done
+}
+
+for golden in "$@"; do
+    make_$(echo "$golden" | tr - _)
+done
 du -sk "$here"/*/vault

@@ -21,7 +21,7 @@ from urllib.parse import unquote_to_bytes
 import census
 
 ENTRY = {"path", "type", "mode", "uid", "gid", "size", "mtime", "atime", "ctime", "inode", "link", "rdev", "xattrs",
-         "flags", "project", "blake3", "member", "extents", "blocks"}
+         "flags", "project", "blake3", "member", "extents", "block_size", "blocks"}
 BLOCK = {"block", "blake3", "member", "extents"}
 
 
@@ -143,7 +143,7 @@ def content_of(snapshot: Snapshot, entry: dict, blocks: list) -> bytes:
     size = entry.get("size", 0)
     content = bytearray(size)
     if "blocks" in entry:
-        block_size = snapshot.vault.about["block_size"]
+        block_size = entry.get("block_size", snapshot.vault.about["block_size"])
         for block in blocks:
             start = block["block"]
             demand(start % block_size == 0, "a block does not begin at a multiple of the block size")

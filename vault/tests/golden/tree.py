@@ -141,6 +141,24 @@ def grown(stage: int) -> None:
         write("never-signed", noise(3000, 40))
 
 
+def sized(stage: int) -> None:
+    """Large files with blocks of several sizes: each may have sixteen."""
+    if stage == 1:
+        write("small-blocks", noise(30_000, 50), 40_000)
+        write("middle-blocks", noise(60_000, 51))
+        write("large-blocks", noise(200_000, 52))
+        write("sparse", noise(9000, 53), 1 << 24, (1 << 23) + 5)
+        os.link("middle-blocks", "z-again")
+    if stage == 2:
+        with open("middle-blocks", "ab") as file:
+            file.write(noise(40_000, 54))
+        with open("large-blocks", "r+b") as file:
+            os.pwrite(file.fileno(), b"changed", 100_000)
+        with open("small-blocks", "r+b") as file:
+            os.pwrite(file.fileno(), noise(10_000, 55), 30_000)
+        os.truncate("sparse", (1 << 23) + 6000)
+
+
 def bare(stage: int) -> None:
     """Nothing but the root itself."""
 
@@ -150,7 +168,7 @@ def main() -> None:
     os.umask(0o022)
     os.makedirs(folder, exist_ok=True)
     os.chdir(folder)
-    {"one-of-each": one_of_each, "grown": grown, "bare": bare}[name](stage)
+    {"one-of-each": one_of_each, "grown": grown, "sized": sized, "bare": bare}[name](stage)
     moment(".", 1_234_567_890, 987_654_321)
 
 

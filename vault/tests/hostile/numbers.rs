@@ -164,6 +164,34 @@ const FIXTURES: &[Fixture] = &[
         Refused(Corrupt),
     ),
     fixture(
+        "blocks of a file larger than memory",
+        |f| {
+            f.swap("z", r#""blocks":20"#, r#""block_size":1099511627776,"blocks":20"#);
+        },
+        Refused(Corrupt),
+    ),
+    fixture(
+        "blocks of a file larger than a segment",
+        |f| {
+            f.swap("z", r#""blocks":20"#, r#""block_size":1048576,"blocks":20"#);
+        },
+        Refused(Corrupt),
+    ),
+    fixture(
+        "blocks of a file of nothing",
+        |f| {
+            f.swap("z", r#""blocks":20"#, r#""block_size":0,"blocks":20"#);
+        },
+        Refused(Corrupt),
+    ),
+    fixture(
+        "block size of a file without blocks",
+        |f| {
+            f.swap("other", r#""blake3""#, r#""block_size":4096,"blake3""#);
+        },
+        Refused(Corrupt),
+    ),
+    fixture(
         "blocks larger than vault.json says",
         |f| {
             f.header["block_size"] = 8192.into();
