@@ -1,11 +1,13 @@
 //! The command line as clap sees it. Parsing only: no file is opened here.
 
+pub mod host;
 pub mod key;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::host::{Check, Doctor, Layout, Live};
 pub use self::key::{Audit, Key, Recovery};
 use crate::location::Location;
 
@@ -69,6 +71,11 @@ pub enum Command {
     Copy(Copy),
     /// Compare a restored disk image with a snapshot, entry by entry, without mounting it
     Attest(Attest),
+    /// The storage of this host: as it is, and against its last snapshot
+    #[command(subcommand)]
+    Layout(Layout),
+    /// Tell before the disaster what would hinder a restore
+    Doctor(Doctor),
     /// Print completions for a shell
     Completions {
         /// Which shell
@@ -165,6 +172,9 @@ pub struct Backup {
     /// Blocks that a large file may have
     #[arg(long, hide = true, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(2..))]
     pub most_blocks: Option<u64>,
+    /// Root of the host
+    #[arg(long, hide = true, value_name = "DIR", default_value = "/", conflicts_with = "source")]
+    pub root: PathBuf,
     /// Print what would be captured, and do nothing
     #[arg(long)]
     pub dry_run: bool,

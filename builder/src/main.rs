@@ -15,10 +15,13 @@ mod commands;
 mod config;
 mod copying;
 mod description;
+mod doctor;
+mod drift;
 mod erasure;
 mod exit;
 #[cfg(feature = "libfuzzer")]
 mod fuzz;
+mod hardware;
 mod holdings;
 mod identity;
 mod keep;
@@ -26,6 +29,7 @@ mod location;
 mod medium;
 mod naming;
 mod passphrase;
+mod pe;
 mod progress;
 mod reading;
 mod recovery;
@@ -80,6 +84,8 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Erase(args) => commands::erase::run(&context, args),
         Command::Copy(args) => commands::copy::run(&context, args),
         Command::Attest(args) => commands::attest::run(&context, args),
+        Command::Layout(args) => commands::layout::run(&context, args),
+        Command::Doctor(args) => commands::doctor::run(&context, args),
         Command::Completions { .. } | Command::Man { .. } => Ok(Exit::Done),
     }
 }

@@ -70,6 +70,11 @@ impl State {
         &self.folder
     }
 
+    /// Where the host's signing key lies.
+    pub fn key_file(&self) -> PathBuf {
+        self.folder.join(KEY_FILE)
+    }
+
     /// The host's signing key.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
 pub(crate) use glob::glob;
+pub(crate) use pack::decompress;
 
 use crate::error::Error;
 use crate::sysroot::Sysroot;
@@ -45,6 +46,14 @@ impl Selection {
     /// Names, with `_` for `-`.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn with(mut self, other: Self) -> Self {
+        self.names.extend(other.names);
+        self.missing.extend(other.missing);
+        self
     }
 }
 
@@ -87,6 +96,25 @@ impl ModuleTree {
         let missing =
             essential.into_iter().filter(|name| !names.contains(name) && !self.builtin.contains(name)).collect();
         Selection { names, missing }
+    }
+
+    /// Whether the module is in the kernel itself.
+    #[must_use]
+    pub fn is_builtin(&self, name: &str) -> bool {
+        self.builtin.contains(&underscores(name))
+    }
+
+    pub(crate) fn sysroot(&self) -> &Sysroot {
+        &self.sysroot
+    }
+
+    /// A module's file, decompressed; none where there is no such module.
+    pub(crate) fn content(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        let Some(module) = self.modules.get(&underscores(name)) else { return Ok(None) };
+        let inside = self.folder.join(&module.path);
+        let Some(content) = self.sysroot.read(&inside)? else { return Ok(None) };
+        let path = self.sysroot.outside(&inside);
+        decompress(&module.path, content).map(Some).map_err(|source| Error::Decompress { path, source })
     }
 
     fn closure(&self, mut open: VecDeque<String>) -> BTreeSet<String> {

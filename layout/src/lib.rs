@@ -11,6 +11,7 @@
 
 pub mod blkid;
 pub mod disk;
+pub mod drift;
 pub mod ext;
 pub mod fstab;
 pub mod gpt;

@@ -3,18 +3,24 @@
 
 mod debconf;
 mod efi;
+mod esp;
 mod fstab;
 mod grub;
+mod initramfs;
 mod network;
 mod room;
 mod swapfile;
+
+use std::path::Path;
 
 use layout::plan::Plan;
 use manifest::host::Host;
 use serde::Serialize;
 
+use crate::apply::TARGET;
 use crate::screen::{Screen, Stage};
 use crate::stop::Result;
+use crate::{disks, kernel};
 
 pub use room::Room;
 
@@ -69,7 +75,9 @@ pub fn adapt(screen: &Screen, host: &Host, plan: &Plan) -> Result<Adaptation> {
     {
         let room = Room::open()?;
         debconf::update(screen, &room, plan, host, &mut done);
-        grub::install(screen, &room, host, plan, &mut done)?;
+        initramfs::renew(screen, &room, plan, &mut done);
+        let entries = loaders(screen, &room, host, plan, &mut done)?;
+        settle(entries, &mut done);
         room.close()?;
     }
     for line in &done.loaders {
@@ -79,6 +87,65 @@ pub fn adapt(screen: &Screen, host: &Host, plan: &Plan) -> Result<Adaptation> {
         screen.say(&format!("  not adapted: {line}"));
     }
     Ok(done)
+}
+
+/// Puts the boot loaders in place and gives the boot entries that start them.
+fn loaders(
+    screen: &Screen,
+    room: &Room,
+    host: &Host,
+    plan: &Plan,
+    done: &mut Adaptation,
+) -> Result<Vec<efi::LoadOption>> {
+    let recorded = efi::recorded(host, plan);
+    let mounted = grub::esp_path(plan);
+    if let Some(mounted) = mounted
+        && esp::is_meant(host)
+    {
+        return esp::finish(mounted, recorded, done);
+    }
+    grub::install(screen, room, host, plan, done)?;
+    let Some(mounted) = mounted else { return Ok(Vec::new()) };
+    let folder = Path::new(TARGET).join(mounted.trim_start_matches('/'));
+    let there = |option: &efi::LoadOption| {
+        let file = option.file.as_deref().unwrap_or_default().replace('\\', "/");
+        folder.join(file.trim_start_matches('/')).is_file()
+    };
+    let mut entries: Vec<_> = recorded.into_iter().filter(there).collect();
+    // A host that started by BIOS, or by the removable path, has no entry of its own; and each member of a mirrored ESP needs one.
+    if let Some((file, label)) = grub::entry_file(host, &folder) {
+        let partitions = grub::esp_partitions(plan);
+        let mirrored = partitions.len() > 1;
+        let places = partitions.iter().filter_map(|guid| efi::place(plan, guid));
+        let none = entries.is_empty();
+        let entered = |entries: &[efi::LoadOption], place: &efi::Place| {
+            entries.iter().any(|entry| entry.partition.as_ref().is_some_and(|known| known.guid == place.guid))
+        };
+        for place in places {
+            if (none || mirrored) && !entered(&entries, &place) {
+                entries.push(efi::LoadOption::new(&label, place, &file, Vec::new()));
+            }
+        }
+    }
+    Ok(entries)
+}
+
+/// Writes the boot entries where this machine keeps any. A machine that takes none starts by the removable path.
+fn settle(entries: Vec<efi::LoadOption>, done: &mut Adaptation) {
+    if !kernel::uefi() {
+        return;
+    }
+    let Some(store) = efi::Store::of_firmware() else {
+        done.not_adapted.push("UEFI variables cannot be reached: the disk starts by the removable path".to_owned());
+        return;
+    };
+    match efi::settle(&store, &entries, &disks::partition_guids()) {
+        Ok(lines) => done.loaders.extend(lines),
+        Err(error) => done.not_adapted.push(format!(
+            "UEFI variables cannot be written ({error}): the disk starts by the removable path; free space in the firmware's setup, then \
+             run grub-install or efibootmgr in the restored system"
+        )),
+    }
 }
 
 #[cfg(test)]

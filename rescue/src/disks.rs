@@ -1,5 +1,6 @@
 //! The disks of this machine, as the kernel shows them in /sys, and what is on them now. Reads only.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -86,6 +87,18 @@ pub fn sector_of(name: &str) -> LogicalBlockSize {
 pub fn guid_of(name: &str) -> Option<Guid> {
     let disk = GptConfig::new().logical_block_size(sector_of(name)).open(format!("/dev/{name}")).ok()?;
     Guid::new(&disk.guid().to_string()).ok()
+}
+
+/// The GUIDs of all partitions on all disks of this machine.
+pub fn partition_guids() -> BTreeSet<Guid> {
+    let tables = names()
+        .into_iter()
+        .filter_map(|name| GptConfig::new().logical_block_size(sector_of(&name)).open(format!("/dev/{name}")).ok());
+    let guids = tables.flat_map(|disk| {
+        let parts = disk.partitions().values().map(|partition| partition.part_guid.to_string());
+        parts.collect::<Vec<String>>()
+    });
+    guids.filter_map(|guid| Guid::new(&guid).ok()).collect()
 }
 
 /// The places where the kernel shows what a disk is called; which of them counts is one rule for capture and restore.

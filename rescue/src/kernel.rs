@@ -47,6 +47,13 @@ pub fn mount_efivars() -> bool {
     matches!(mount("efivarfs", EFIVARS, "efivarfs", flags, None), Ok(()) | Err(rustix::io::Errno::BUSY))
 }
 
+/// Whether the firmware enforces Secure Boot; none where it does not say.
+pub fn secure_boot() -> Option<bool> {
+    let variable = Path::new(EFIVARS).join("SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c");
+    // Four bytes of attributes stand in front.
+    Some(fs::read(variable).ok()?.get(4)? == &1)
+}
+
 /// Keeps the kernel's messages off the consoles (they stay in its buffer), so that the rescue's lines stay readable.
 pub fn quiet() {
     // A kernel without this file prints more, and that is all.

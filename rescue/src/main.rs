@@ -13,6 +13,7 @@ mod consent;
 mod console;
 mod disks;
 mod events;
+mod hardware;
 mod kernel;
 mod modules;
 mod planning;

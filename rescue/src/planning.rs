@@ -1,5 +1,7 @@
 //! Plan: the recorded layout against the disks of this machine, in full, before anything is written.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 use layout::Layout;
 use layout::matching::{Choice, MatchError};
@@ -11,7 +13,7 @@ use crate::screen::{Answer, Screen, Stage};
 use crate::stick::Stick;
 use crate::stop::{Code, Result, Stop};
 use crate::trust::Snapshot;
-use crate::{disks, kernel};
+use crate::{disks, hardware, kernel};
 
 /// The machine of a snapshot that can be restored onto bare metal.
 fn host_of(snapshot: &Snapshot) -> Result<&Host> {
@@ -117,10 +119,14 @@ pub fn show(screen: &Screen, snapshot: &Snapshot, plan: &Plan) {
         }
     }
     screen.say(&plan.to_string());
+    let strangers = hardware::without_driver(Path::new("/sys"));
+    for line in &strangers {
+        screen.say(&format!("Note: {line}."));
+    }
     screen.say(if kernel::uefi() {
         "Boot loaders: for UEFI with a boot entry and on the removable path; for BIOS where the host had it."
     } else {
         "Boot loaders: for BIOS where the host had it; for UEFI on the removable path, without an entry (this machine runs BIOS)."
     });
-    screen.event("plan", json!({ "plan": plan, "snapshot": snapshot.serial }));
+    screen.event("plan", json!({ "plan": plan, "snapshot": snapshot.serial, "without_driver": strangers }));
 }

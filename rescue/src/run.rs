@@ -39,7 +39,8 @@ pub fn run(screen: &Screen) -> Result<End> {
     let awake = wake::wake(screen)?;
     let trusted = trust::trust(screen, &awake.stick, &awake.root)?;
     let orders = consent::orders(screen, &awake.stick, &awake.root);
-    screen.event("ready", json!({"snapshot": trusted.newest(), "seconds": kernel::uptime()}));
+    let secure = kernel::secure_boot();
+    screen.event("ready", json!({"snapshot": trusted.newest(), "seconds": kernel::uptime(), "secure_boot": secure}));
     let agreed = match by_order(screen, &awake, &trusted, &orders)? {
         Some(agreed) => Some(agreed),
         None => by_hand(screen, &awake, &trusted)?,

@@ -59,6 +59,7 @@ pub fn wake(screen: &Screen) -> Result<Awake> {
     }
     let efivars = kernel::mount_efivars();
     let firmware = match (kernel::uefi(), efivars) {
+        (true, true) if kernel::secure_boot() == Some(true) => "UEFI, Secure Boot enforced",
         (true, true) => "UEFI",
         (true, false) => "UEFI without access to its variables",
         (false, _) => "BIOS",

@@ -8,6 +8,9 @@ use crate::machine::{Bus, Disk, Firmware, Machine};
 pub(crate) const OVMF_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 /// The firmware's variables as they are shipped.
 pub(crate) const OVMF_VARS: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+/// The firmware that keeps its variables from everybody but itself, and variables that enforce Secure Boot with Microsoft's keys.
+pub(crate) const SECURE_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd";
+pub(crate) const SECURE_VARS: &str = "/usr/share/OVMF/OVMF_VARS_4M.ms.fd";
 /// The port that the rescue system writes its events to.
 const EVENTS: &str = "org.lifeboat.events";
 /// The port on which a guest made for tests takes commands.
@@ -20,7 +23,8 @@ pub(crate) fn arguments(machine: &Machine, sockets: &Path) -> Vec<String> {
     args.extend(["-smp".to_owned(), machine.processors.to_string(), "-m".to_owned(), machine.memory_mib.to_string()]);
     // Without a screen SeaBIOS writes its text, and GRUB's, to the first serial port.
     let graphics = if machine.screen { "on" } else { "off" };
-    args.extend(["-machine".to_owned(), format!("q35,graphics={graphics}")]);
+    let smm = if matches!(machine.firmware, Firmware::SecureBoot { .. }) { ",smm=on" } else { "" };
+    args.extend(["-machine".to_owned(), format!("q35,graphics={graphics}{smm}")]);
     let fixed = ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-device", "virtio-rng-pci"];
     args.extend(fixed.map(str::to_owned));
     args.extend(["-vga".to_owned(), if machine.screen { "std" } else { "none" }.to_owned()]);
@@ -64,12 +68,12 @@ fn wires(machine: &Machine, sockets: &Path) -> Vec<String> {
 fn firmware(firmware: &Firmware) -> Vec<String> {
     match firmware {
         Firmware::Bios => Vec::new(),
-        Firmware::Uefi { vars } => vec![
-            "-drive".to_owned(),
-            format!("if=pflash,unit=0,format=raw,readonly=on,file={OVMF_CODE}"),
-            "-drive".to_owned(),
-            format!("if=pflash,unit=1,format=raw,file={}", escape_path(vars)),
-        ],
+        Firmware::Uefi { vars } => flash(OVMF_CODE, vars),
+        // Only the firmware, in its own mode of the processor, may write the variables: what a guest could switch off enforces nothing.
+        Firmware::SecureBoot { vars } => {
+            let secure = ["-global", "driver=cfi.pflash01,property=secure,value=on"].map(str::to_owned);
+            [secure.to_vec(), flash(SECURE_CODE, vars)].concat()
+        }
         Firmware::Kernel { kernel, initrd, command_line } => vec![
             "-kernel".to_owned(),
             kernel.display().to_string(),
@@ -79,6 +83,15 @@ fn firmware(firmware: &Firmware) -> Vec<String> {
             command_line.clone(),
         ],
     }
+}
+
+fn flash(code: &str, vars: &Path) -> Vec<String> {
+    vec![
+        "-drive".to_owned(),
+        format!("if=pflash,unit=0,format=raw,readonly=on,file={code}"),
+        "-drive".to_owned(),
+        format!("if=pflash,unit=1,format=raw,file={}", escape_path(vars)),
+    ]
 }
 
 fn disk(disk: &Disk, number: usize, before: &[Disk]) -> Vec<String> {
@@ -142,6 +155,20 @@ mod tests {
             "scsi-hd,bus=scsi.0,drive=disk2,serial=S3",
             "snapshot=off,file=/stick.img",
             "usb-storage,bus=usb.0,removable=on,drive=disk3,serial=STICK,bootindex=0",
+        ] {
+            assert!(line.contains(part), "{part} is not in {line}");
+        }
+    }
+
+    #[test]
+    fn secure_boot_is_enforced_by_firmware_that_the_guest_cannot_change() {
+        let firmware = Firmware::SecureBoot { vars: "/v.fd".into() };
+        let line = line(&Machine::new("m", "/logs", Accel::Tcg).firmware(firmware));
+        for part in [
+            "smm=on",
+            "property=secure,value=on",
+            "readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.secboot.fd",
+            "file=/v.fd",
         ] {
             assert!(line.contains(part), "{part} is not in {line}");
         }

@@ -64,6 +64,11 @@ pub enum Firmware {
         /// The variable store.
         vars: PathBuf,
     },
+    /// OVMF that enforces Secure Boot with Microsoft's keys, which sign the distributions' shims. `vars` as above.
+    SecureBoot {
+        /// The variable store.
+        vars: PathBuf,
+    },
     /// A kernel and its initramfs, given from outside.
     Kernel {
         /// The kernel's file.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::agent::{Answer, Assembly, request};
-use crate::args::{OVMF_CODE, OVMF_VARS, arguments};
+use crate::args::{OVMF_CODE, OVMF_VARS, SECURE_CODE, SECURE_VARS, arguments};
 use crate::error::VmError;
 use crate::machine::{Firmware, Machine};
 use crate::qmp::Qmp;
@@ -43,8 +43,10 @@ impl Machine {
     /// When QEMU or its firmware is missing, or QEMU refuses the machine.
     pub fn start(self) -> Result<Running, VmError> {
         std::fs::create_dir_all(&self.logs).map_err(VmError::file("making folder", &self.logs))?;
-        if let Firmware::Uefi { vars } = &self.firmware {
-            fresh_variables(vars)?;
+        match &self.firmware {
+            Firmware::Uefi { vars } => fresh_variables(OVMF_CODE, OVMF_VARS, vars)?,
+            Firmware::SecureBoot { vars } => fresh_variables(SECURE_CODE, SECURE_VARS, vars)?,
+            Firmware::Bios | Firmware::Kernel { .. } => {}
         }
         let sockets = socket_folder()?;
         let listen = |name: &str| {
@@ -302,14 +304,14 @@ fn socket_folder() -> Result<PathBuf, VmError> {
     Ok(folder)
 }
 
-fn fresh_variables(vars: &Path) -> Result<(), VmError> {
-    for file in [OVMF_CODE, OVMF_VARS] {
+fn fresh_variables(code: &str, shipped: &str, vars: &Path) -> Result<(), VmError> {
+    for file in [code, shipped] {
         if !Path::new(file).exists() {
             return Err(VmError::NoFirmware(file.into()));
         }
     }
     if !vars.exists() {
-        std::fs::copy(OVMF_VARS, vars).map_err(VmError::file("writing", vars))?;
+        std::fs::copy(shipped, vars).map_err(VmError::file("writing", vars))?;
     }
     Ok(())
 }

@@ -78,6 +78,7 @@ fn on_esp(source: &Source, mount: &str) -> Vec<Loader> {
                 (_, "shimx64.efi") => LoaderKind::SignedShim,
                 (_, "grubx64.efi") => LoaderKind::GrubX8664Efi,
                 (_, "systemd-bootx64.efi") => LoaderKind::SystemdBoot,
+                ("linux", _) => LoaderKind::Kernel,
                 _ => LoaderKind::Other,
             };
             loaders.push(Loader { kind, path: format!("{efi}/{vendor}/{file}") });
@@ -115,4 +116,38 @@ fn modules(text: &str) -> Vec<String> {
         text.lines().filter_map(|line| line.split_ascii_whitespace().next()).map(str::to_owned).collect();
     names.sort();
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loaders_without_grub_are_told_apart_by_where_they_lie() {
+        let root = tempfile::tempdir().unwrap();
+        let files = [
+            "systemd/systemd-bootx64.efi",
+            "Linux/debian-6.1.efi",
+            "BOOT/BOOTX64.EFI",
+            "tool/shell.efi",
+            "tool/readme.txt",
+        ];
+        for file in files {
+            let path = root.path().join("efi/EFI").join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "x").unwrap();
+        }
+        let found = on_esp(&Source::new(root.path()), "/efi");
+        let kinds: Vec<(LoaderKind, &str)> = found.iter().map(|loader| (loader.kind, loader.path.as_str())).collect();
+        use LoaderKind::{Kernel, Other, RemovablePath, SystemdBoot};
+        assert_eq!(
+            kinds,
+            [
+                (RemovablePath, "/efi/EFI/BOOT/BOOTX64.EFI"),
+                (Kernel, "/efi/EFI/Linux/debian-6.1.efi"),
+                (SystemdBoot, "/efi/EFI/systemd/systemd-bootx64.efi"),
+                (Other, "/efi/EFI/tool/shell.efi"),
+            ]
+        );
+    }
 }

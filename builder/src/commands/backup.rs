@@ -43,7 +43,7 @@ pub fn run(context: &Context, args: &Backup) -> anyhow::Result<Exit> {
             let vault = place.open(context)?;
             let folder = place.path().map(Path::to_owned);
             let subject =
-                Subject { manner: args.manner(), ..subject(context, args.source.as_deref(), None, folder.as_slice())? };
+                Subject { manner: args.manner(), ..subject(context, args.source.as_deref(), &args.root, None, folder.as_slice())? };
             if args.dry_run {
                 return preview(&subject);
             }
@@ -59,7 +59,7 @@ fn onto_stick(context: &Context, args: &Backup) -> anyhow::Result<Exit> {
     let stick = Stick::open(context, args.stick.as_deref())?;
     let vault = stick.vault()?;
     let subject =
-        Subject { manner: args.manner(), ..subject(context, args.source.as_deref(), Some(stick.target()), &[])? };
+        Subject { manner: args.manner(), ..subject(context, args.source.as_deref(), &args.root, Some(stick.target()), &[])? };
     if args.dry_run {
         return preview(&subject);
     }
@@ -82,33 +82,39 @@ impl Backup {
     }
 }
 
-/// What is captured: the tree named, or this host without the stick and without `vaults`.
+/// What is captured: the tree named, or the host below `root` without the stick and without `vaults`.
 ///
 /// # Errors
 /// When the host cannot be described.
 pub fn subject(
     context: &Context,
     source: Option<&Path>,
+    root: &Path,
     stick: Option<&Path>,
     vaults: &[PathBuf],
 ) -> anyhow::Result<Subject> {
     let Some(root) = source else {
-        return this_host(context, stick, vaults);
+        return this_host(&capture::Options { root: root.to_owned(), ..host_options(context, stick, vaults) });
     };
     let (root, manner) = (root.to_owned(), Manner::default());
     Ok(Subject { root, cross: Vec::new(), exclude: Vec::new(), host: None, problems: Vec::new(), manner })
 }
 
-fn this_host(context: &Context, stick: Option<&Path>, vaults: &[PathBuf]) -> anyhow::Result<Subject> {
+/// How this host is captured, by its configuration.
+pub fn host_options(context: &Context, stick: Option<&Path>, vaults: &[PathBuf]) -> capture::Options {
     let waivers = context.config.waive.iter();
-    let captured = capture::host(&capture::Options {
+    capture::Options {
         waivers: waivers.map(|waiver| Waiver { pattern: waiver.what.clone(), reason: waiver.reason.clone() }).collect(),
         stick: stick.map(|path| path.to_string_lossy().into_owned()),
         vaults: vaults.to_vec(),
         state: context.state.folder().to_owned(),
         exclude: context.config.exclude.clone(),
         ..capture::Options::default()
-    })?;
+    }
+}
+
+fn this_host(options: &capture::Options) -> anyhow::Result<Subject> {
+    let captured = capture::host(options)?;
     let problems = captured.host.gaps.iter().map(|gap| Problem { object: gap.what.clone(), what: gap.why.clone() });
     let exclude = captured.roots.exclude.iter().map(|exclusion| exclusion.pattern.parse());
     Ok(Subject {
@@ -121,7 +127,8 @@ fn this_host(context: &Context, stick: Option<&Path>, vaults: &[PathBuf]) -> any
     })
 }
 
-fn uncovered(host: &Host) -> impl Iterator<Item = String> {
+/// What does not come back without anybody having said so, each in a line.
+pub fn uncovered(host: &Host) -> impl Iterator<Item = String> {
     host.coverage.uncovered().map(|item| match &item.verdict {
         Verdict::Uncovered { reason, .. } => format!("{} ({}): {reason}", item.path, item.what),
         _ => item.path.clone(),

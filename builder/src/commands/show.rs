@@ -70,7 +70,8 @@ fn machine(host: &Host) -> String {
     )
 }
 
-fn storage(layout: &Layout) -> String {
+/// Disks, and what lies on them.
+pub fn storage(layout: &Layout) -> String {
     let mut text = String::from("\nstorage:\n");
     for (disk, _) in layout.disks() {
         tree(layout, disk, 1, &mut text);
@@ -109,7 +110,8 @@ fn describe(node: &Node) -> String {
     }
 }
 
-fn coverage(coverage: &Coverage) -> String {
+/// The word on each object.
+pub fn coverage(coverage: &Coverage) -> String {
     let mut text = String::from("\ncoverage:\n");
     for item in &coverage.items {
         let word = match &item.verdict {

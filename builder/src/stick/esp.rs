@@ -1,13 +1,12 @@
 //! The stick's ESP, written and read through `fatfs` without mounting it.
 
-use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write as _};
 
 use anyhow::Context as _;
 use fatfs::{Dir, FatType, FileSystem, FormatVolumeOptions, FsOptions};
 
 use super::mend;
-use super::slice::Slice;
+use super::slice::{Medium, Slice};
 use super::table::Place;
 
 /// Label of the volume.
@@ -15,18 +14,18 @@ const LABEL: &[u8; 11] = b"LIFEBOATESP";
 
 /// The stick's ESP.
 pub struct Esp<'a> {
-    file: &'a File,
+    medium: &'a dyn Medium,
     place: Place,
 }
 
 impl<'a> Esp<'a> {
     /// The ESP at `place`.
-    pub fn at(file: &'a File, place: Place) -> Self {
-        Self { file, place }
+    pub fn at(medium: &'a dyn Medium, place: Place) -> Self {
+        Self { medium, place }
     }
 
     fn slice(&self) -> Slice<'a> {
-        Slice::new(self.file, self.place.start, self.place.len)
+        Slice::new(self.medium, self.place.start, self.place.len)
     }
 
     fn mounted(&self) -> anyhow::Result<FileSystem<Slice<'a>>> {
@@ -57,7 +56,7 @@ impl<'a> Esp<'a> {
         }
         filesystem.unmount().context("closing the ESP")?;
         mend::mend(&mut self.slice()).context("mending the ESP's folders")?;
-        self.file.sync_all().context("writing the ESP out")
+        self.medium.sync().context("writing the ESP out")
     }
 
     /// Removes a folder and what is in it; nothing is done where there is none.
@@ -106,7 +105,7 @@ impl<'a> Esp<'a> {
         };
         overwrite().with_context(|| format!("overwriting {path} on the ESP"))?;
         filesystem.unmount().context("closing the ESP")?;
-        self.file.sync_all().context("writing the ESP out")
+        self.medium.sync().context("writing the ESP out")
     }
 }
 

@@ -99,8 +99,11 @@ pub fn build(root: &Path, esp_serial: u32, bios_place: Place) -> anyhow::Result<
     Ok(grub)
 }
 
-/// The distribution's shim, signed GRUB and MokManager, under the names that firmware and shim look for.
-fn signed_chain(root: &Path) -> anyhow::Result<Option<Vec<EspFile>>> {
+/// The distribution's shim, signed GRUB and MokManager, under the names that firmware and shim look for; none where one is missing.
+///
+/// # Errors
+/// When one cannot be read.
+pub fn signed_chain(root: &Path) -> anyhow::Result<Option<Vec<EspFile>>> {
     let parts = [
         ("usr/lib/shim/shimx64.efi.signed", "EFI/BOOT/BOOTX64.EFI"),
         ("usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed", "EFI/BOOT/grubx64.efi"),

@@ -1,11 +1,13 @@
-//! Puts right what `fatfs` 0.3 and a cut leave behind: a long-name slot before `.` and `..`, no count of free clusters, clusters that no file
-//! names, and the mark of a volume that was not closed.
+//! Puts right what `fatfs` 0.3 and a cut leave behind: a long-name slot before `.` and `..`, no count of free clusters, long names
+//! without a file, clusters that no file names, and the mark of a volume that was not closed.
 //!
 //! Firmware reads the volume either way; `fsck.vfat` complains, and an admin who sees that will not trust the stick. The format is
 //! Microsoft's FAT specification, FAT32 only.
 
 use std::collections::HashSet;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+
+use super::long_names::drop_orphans;
 
 const ENTRY: usize = 32;
 const LONG_NAME: u8 = 0x0f;
@@ -163,7 +165,8 @@ impl<'a, T: Read + Write + Seek> Volume<'a, T> {
             let place = self.data_start + u64::from(cluster - 2) * self.cluster_size;
             self.medium.seek(SeekFrom::Start(place))?;
             self.medium.read_exact(&mut bytes)?;
-            if index == 0 && folder.depth > 0 && straighten(&mut bytes, folder.depth == 1) {
+            let straightened = index == 0 && folder.depth > 0 && straighten(&mut bytes, folder.depth == 1);
+            if drop_orphans(&mut bytes) || straightened {
                 self.medium.seek(SeekFrom::Start(place))?;
                 self.medium.write_all(&bytes)?;
             }

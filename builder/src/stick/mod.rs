@@ -4,11 +4,15 @@
 //! fails before the first write. [`Prepared::write`] writes table, ESP and data partition, and the boot code last; [`check`] reads all of it back.
 //! [`refresh_if_due`] writes the boot slot that is not in use and switches to it: a cut at any moment leaves a stick that boots.
 
+#[cfg(test)]
+mod cut;
 mod data;
 mod esp;
 mod grub;
 mod guard;
+mod long_names;
 mod mend;
+mod parts;
 mod slice;
 mod slot;
 mod system;
@@ -27,9 +31,12 @@ use manifest::{BootFile, Serial, Signer, SlotName};
 use vault::Vault;
 
 use self::grub::Grub;
+pub use self::grub::signed_chain;
 pub use self::guard::{Claims, Target};
+pub use self::parts::{Parts, look, parts};
 pub use self::slot::Owner;
 use self::slot::{Slots, boot_file};
+pub use self::system::{REQUIRED as REQUIRED_TOOLS, has_tool};
 use self::system::{Sources, System};
 pub use self::table::DATA_NUMBER;
 use self::table::{Place, Places};

@@ -1,14 +1,48 @@
 //! A part of a file or device as if it were one of its own. Everything that is written to a stick goes through one, so that
 //! nothing is written outside of it.
 
+use std::fmt::Debug;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::FileExt;
 
-/// `len` bytes of `file` from `start` on.
+/// What a stick is written to: a device, an image file, or in a test something that notes every write.
+pub trait Medium: Debug {
+    /// Reads at a place; as many bytes as come in one go.
+    ///
+    /// # Errors
+    /// When the medium cannot be read.
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize>;
+    /// Writes at a place; as many bytes as go in one go.
+    ///
+    /// # Errors
+    /// When the medium cannot be written.
+    fn write_at(&self, buffer: &[u8], at: u64) -> io::Result<usize>;
+    /// Returns when all that was written is on the medium.
+    ///
+    /// # Errors
+    /// When it cannot be brought there.
+    fn sync(&self) -> io::Result<()>;
+}
+
+impl Medium for File {
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        FileExt::read_at(self, buffer, at)
+    }
+
+    fn write_at(&self, buffer: &[u8], at: u64) -> io::Result<usize> {
+        FileExt::write_at(self, buffer, at)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_all()
+    }
+}
+
+/// `len` bytes of `medium` from `start` on.
 #[derive(Debug)]
 pub struct Slice<'a> {
-    file: &'a File,
+    medium: &'a dyn Medium,
     start: u64,
     len: u64,
     position: u64,
@@ -16,8 +50,8 @@ pub struct Slice<'a> {
 
 impl<'a> Slice<'a> {
     /// The bytes from `start` up to `start + len`.
-    pub fn new(file: &'a File, start: u64, len: u64) -> Self {
-        Self { file, start, len, position: 0 }
+    pub fn new(medium: &'a dyn Medium, start: u64, len: u64) -> Self {
+        Self { medium, start, len, position: 0 }
     }
 
     fn room(&self, wanted: usize) -> usize {
@@ -29,7 +63,7 @@ impl<'a> Slice<'a> {
 impl Read for Slice<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let room = self.room(buffer.len());
-        let read = self.file.read_at(&mut buffer[..room], self.start + self.position)?;
+        let read = self.medium.read_at(&mut buffer[..room], self.start + self.position)?;
         self.position += read as u64;
         Ok(read)
     }
@@ -38,7 +72,7 @@ impl Read for Slice<'_> {
 impl Write for Slice<'_> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         let room = self.room(buffer.len());
-        let written = self.file.write_at(&buffer[..room], self.start + self.position)?;
+        let written = self.medium.write_at(&buffer[..room], self.start + self.position)?;
         self.position += written as u64;
         Ok(written)
     }

@@ -1,7 +1,5 @@
 //! Boot slots on the ESP: writing one whole, reading it back, and then switching to it.
 
-use std::fs::File;
-
 use anyhow::Context as _;
 use jiff::Timestamp;
 use layout::Guid;
@@ -12,6 +10,7 @@ use manifest::{
 
 use super::esp::Esp;
 use super::grub::EspFile;
+use super::slice::Medium;
 use super::system::{self, System};
 use super::table::Place;
 use crate::exit::{Exit, refusal};
@@ -53,8 +52,8 @@ pub struct Slots<'a> {
 
 impl<'a> Slots<'a> {
     /// The slots on the ESP at `place`.
-    pub fn at(file: &'a File, place: Place) -> Self {
-        Self { esp: Esp::at(file, place) }
+    pub fn at(medium: &'a dyn Medium, place: Place) -> Self {
+        Self { esp: Esp::at(medium, place) }
     }
 
     /// Writes a slot and signs what it boots with. `common` are the files that both slots boot with, as they were built or verified: what
@@ -106,6 +105,14 @@ impl<'a> Slots<'a> {
             (format!("{folder}/slot.json.sig"), signature.as_slice()),
         ])?;
         Ok(description)
+    }
+
+    /// A file on the ESP; none where there is no such file.
+    ///
+    /// # Errors
+    /// When the medium cannot be read.
+    pub fn file(&self, path: &str) -> anyhow::Result<Option<Vec<u8>>> {
+        self.esp.read(path)
     }
 
     /// Checks every file of a slot against its signed description.

@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use initramfs::{
-    Added, Archive, BUDGET, Compression, ESSENTIAL_MODULES, Group, ModuleTree, Programs, RESCUE_MODULES, Sysroot, Tree,
+    Added, Archive, BUDGET, Compression, ESSENTIAL_MODULES, Firmware, Group, ModuleTree, Programs, RESCUE_MODULES,
+    Sysroot, Tree,
 };
 use manifest::{Digest, TrustRoot};
 
 use crate::exit::{Exit, refusal};
+use crate::hardware;
 
 /// Without these nothing can be restored; each with the package that has it.
-const REQUIRED: &[(&str, &str)] = &[
+pub const REQUIRED: &[(&str, &str)] = &[
     ("mke2fs", "e2fsprogs"),
     ("e2fsck", "e2fsprogs"),
     ("tune2fs", "e2fsprogs"),
@@ -100,6 +102,8 @@ pub struct System {
     pub inputs: Digest,
     /// What a person should know.
     pub notes: Vec<String>,
+    /// Firmware that this host's own drivers name.
+    pub firmware: Vec<Firmware>,
     archive: Archive,
     /// The kernel's build configuration, where the host has it.
     configuration: Option<String>,
@@ -118,13 +122,27 @@ impl System {
         let kernel = sysroot.read(&image)?.with_context(|| format!("{} vanished", image.display()))?;
         let mut tree = frame(sources.rescue)?;
         tools(&sysroot, &mut tree, &mut notes)?;
-        modules(&sysroot, &release, &mut tree, &mut notes)?;
+        let firmware = modules(&sysroot, &release, &mut tree, &mut notes)?;
         let archive = tree.archive();
         let configuration = sysroot.read(&Path::new("/boot").join(format!("config-{release}")))?;
         let configuration = configuration.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let parts: Vec<&[u8]> = archive.parts().iter().map(|(_, bytes)| bytes.as_slice()).collect();
         let inputs = digest(std::iter::once(kernel.as_slice()).chain(parts));
-        Ok(Self { release, kernel, inputs, notes, archive, configuration })
+        Ok(Self { release, kernel, inputs, notes, firmware, archive, configuration })
+    }
+
+    /// A system of nothing but a kernel.
+    #[cfg(test)]
+    pub fn of_kernel(kernel: Vec<u8>) -> Self {
+        Self {
+            release: "1-test".into(),
+            inputs: Digest::of(&kernel),
+            kernel,
+            notes: Vec::new(),
+            firmware: Vec::new(),
+            archive: Tree::new().archive(),
+            configuration: None,
+        }
     }
 
     /// Compresses the initramfs. The second value is a table of sizes, for people.
@@ -254,6 +272,12 @@ fn tools(sysroot: &Sysroot, tree: &mut Tree, notes: &mut Vec<String>) -> anyhow:
     Ok(())
 }
 
+/// Whether a program is in one of the folders that a stick takes its tools from.
+pub fn has_tool(root: &Path, name: &str) -> bool {
+    let sysroot = Sysroot::new(root);
+    FOLDERS.iter().any(|folder| sysroot.file(&Path::new(folder).join(name)).is_ok_and(|found| found.is_some()))
+}
+
 fn add(programs: &Programs, tree: &mut Tree, name: &str) -> anyhow::Result<bool> {
     for folder in FOLDERS {
         let path: PathBuf = Path::new(folder).join(name);
@@ -264,8 +288,21 @@ fn add(programs: &Programs, tree: &mut Tree, name: &str) -> anyhow::Result<bool>
     Ok(false)
 }
 
-fn modules(sysroot: &Sysroot, release: &str, tree: &mut Tree, notes: &mut Vec<String>) -> anyhow::Result<()> {
+fn modules(
+    sysroot: &Sysroot,
+    release: &str,
+    tree: &mut Tree,
+    notes: &mut Vec<String>,
+) -> anyhow::Result<Vec<Firmware>> {
     let index = ModuleTree::read(sysroot, release)?;
+    let drivers = hardware::drivers(sysroot.root());
+    let own = index.select(&[], &drivers.iter().map(String::as_str).collect::<Vec<_>>());
+    if !own.missing.is_empty() {
+        notes.push(format!(
+            "the kernel {release} has no {}, which this host's own disks or network cards run with",
+            own.missing.join(", ")
+        ));
+    }
     let selection = index.select(RESCUE_MODULES, ESSENTIAL_MODULES);
     if !selection.missing.is_empty() {
         notes.push(format!(
@@ -273,7 +310,9 @@ fn modules(sysroot: &Sysroot, release: &str, tree: &mut Tree, notes: &mut Vec<St
             selection.missing.join(", ")
         ));
     }
-    Ok(index.pack(tree, &selection)?)
+    let firmware = own.names().map(|module| index.pack_firmware(tree, module)).collect::<Result<_, _>>()?;
+    index.pack(tree, &selection.with(own))?;
+    Ok(firmware)
 }
 
 fn digest<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Digest {

@@ -16,13 +16,10 @@ impl ModuleTree {
         let mut dep = String::new();
         for name in selection.names() {
             let Some(module) = self.modules.get(name) else { continue };
-            let inside = self.folder.join(&module.path);
             let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
-            let content = self.sysroot.read(&inside)?;
-            let content =
-                content.ok_or_else(|| Error::Read { path: self.sysroot.outside(&inside), source: missing() })?;
-            let content = decompress(&module.path, content)
-                .map_err(|source| Error::Decompress { path: self.sysroot.outside(&inside), source })?;
+            let path = || self.sysroot.outside(&self.folder.join(&module.path));
+            let content = self.content(name)?;
+            let content = content.ok_or_else(|| Error::Read { path: path(), source: missing() })?;
             tree.file(&self.folder.join(plain(&module.path)), 0o644, content, Group::Modules)?;
             let needs: String = module.needs.iter().map(|need| format!(" {}", self.plain_path(need))).collect();
             dep += &format!("{}:{needs}\n", plain(&module.path));
@@ -67,7 +64,8 @@ fn keep(text: &str, index: &str, selection: &Selection) -> String {
     kept.map(|line| format!("{line}\n")).collect()
 }
 
-fn decompress(path: &str, content: Vec<u8>) -> std::io::Result<Vec<u8>> {
+/// A file as it was before its compression, which the ending of its name tells.
+pub(crate) fn decompress(path: &str, content: Vec<u8>) -> std::io::Result<Vec<u8>> {
     let mut plain = Vec::new();
     match path.rsplit('.').next() {
         Some("xz") => xz2::read::XzDecoder::new_multi_decoder(&content[..]).read_to_end(&mut plain)?,

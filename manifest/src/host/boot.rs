@@ -68,6 +68,8 @@ pub enum LoaderKind {
     RemovablePath,
     /// systemd-boot.
     SystemdBoot,
+    /// A kernel that firmware starts itself: a unified kernel image in `EFI/Linux`.
+    Kernel,
     /// Another program on the ESP.
     Other,
 }

@@ -1,17 +1,16 @@
-//! GRUB, by the restored system's own `grub-install`: for BIOS where the host had it, for UEFI with a boot entry where this machine
-//! runs UEFI, and in any case on the removable path, which firmware tries when it remembers nothing.
+//! GRUB, by the restored system's own `grub-install`: for BIOS where the host had it, for UEFI under its own name, and in any case on the
+//! removable path, which firmware tries when it remembers nothing. Boot entries are the affair of [`efi`](super::efi).
 
 use std::path::Path;
 use std::time::Duration;
 
 use layout::Guid;
-use layout::gpt::{BIOS_BOOT, ESP};
+use layout::gpt::{BIOS_BOOT, ESP, Partition};
 use layout::plan::{Device, Plan, Step};
 use manifest::host::{Host, LoaderKind};
 
-use super::{Adaptation, Room, efi};
+use super::{Adaptation, Room};
 use crate::apply::TARGET;
-use crate::kernel;
 use crate::screen::Screen;
 use crate::stop::{Code, DiskState, Result, Stop};
 
@@ -46,7 +45,7 @@ pub fn install(screen: &Screen, room: &Room, host: &Host, plan: &Plan, done: &mu
     if let Some(esp) = esp_path(plan)
         && modules("x86_64-efi")
     {
-        install_efi(screen, room, host, plan, esp, done)?;
+        install_efi(screen, room, host, esp, done)?;
     }
     if done.loaders.is_empty() {
         return Err(Stop::new(
@@ -60,35 +59,31 @@ pub fn install(screen: &Screen, room: &Room, host: &Host, plan: &Plan, done: &mu
     Ok(())
 }
 
-fn install_efi(screen: &Screen, room: &Room, host: &Host, plan: &Plan, esp: &str, done: &mut Adaptation) -> Result<()> {
+fn install_efi(screen: &Screen, room: &Room, host: &Host, esp: &str, done: &mut Adaptation) -> Result<()> {
     let directory = format!("--efi-directory={esp}");
-    let base = || room.command("grub-install").args(["--target=x86_64-efi", &directory, "--recheck"]);
-    let variables = efi::reachable();
-    let label = host_label(host);
-    let mut named = base();
-    if let Some(label) = &label {
-        named = named.arg(format!("--bootloader-id={label}"));
-    }
-    let members = esp_members(plan);
-    // grub-install makes no entry for an array; each of its members gets one below.
-    run(screen, if variables && members.is_empty() { named } else { named.arg("--no-nvram") })?;
-    run(screen, base().args(["--removable", "--no-nvram"]))?;
+    let base = || room.command("grub-install").args(["--target=x86_64-efi", &directory, "--recheck", "--no-nvram"]);
+    let named = match host_label(host) {
+        Some(label) => base().arg(format!("--bootloader-id={label}")),
+        None => base(),
+    };
+    run(screen, named)?;
+    run(screen, base().arg("--removable"))?;
     done.place(&format!("{}/", esp.trim_end_matches('/')), REASON);
     done.loaders.push(format!("x86_64-efi in {esp}, and on the removable path"));
-    if variables && !members.is_empty() {
-        entries(screen, room, esp, label.as_deref(), &members, done);
-    }
-    if variables {
-        let alive: Vec<Guid> = plan
-            .disks
-            .iter()
-            .flat_map(|disk| disk.table.partitions.iter().map(|partition| partition.entry.guid.clone()))
-            .collect();
-        efi::tidy(&alive, label.as_deref()).into_iter().for_each(|line| done.loaders.push(line));
-    } else if kernel::uefi() {
-        done.not_adapted.push("UEFI variables cannot be written: the disk starts by the removable path".to_owned());
-    }
     Ok(())
+}
+
+/// The file that firmware starts, as a path on the ESP with backslashes, and its entry's label: shim where it is there, else GRUB.
+pub fn entry_file(host: &Host, esp: &Path) -> Option<(String, String)> {
+    let folders = std::fs::read_dir(esp.join("EFI")).into_iter().flatten().flatten();
+    let names: Vec<String> = folders.filter_map(|folder| folder.file_name().into_string().ok()).collect();
+    let label = host_label(host).or_else(|| {
+        let has_grub = |name: &&String| esp.join("EFI").join(name).join("grubx64.efi").is_file();
+        names.iter().filter(|name| !name.eq_ignore_ascii_case("BOOT")).find(has_grub).cloned()
+    })?;
+    let file =
+        ["shimx64.efi", "grubx64.efi"].into_iter().find(|file| esp.join("EFI").join(&label).join(file).is_file())?;
+    Some((format!("\\EFI\\{label}\\{file}"), label))
 }
 
 /// The folder name that the host's GRUB had on its ESP (`EFI/debian/grubx64.efi`), which is also its entry's label. None: `grub-install`
@@ -103,50 +98,42 @@ fn host_label(host: &Host) -> Option<String> {
     (parent.eq_ignore_ascii_case("EFI") && !folder.eq_ignore_ascii_case("BOOT")).then(|| folder.to_owned())
 }
 
-fn esp_path(plan: &Plan) -> Option<&str> {
+/// Where the ESP is mounted in the restored system.
+pub fn esp_path(plan: &Plan) -> Option<&str> {
     plan.after.iter().find_map(|step| match step {
         Step::Mount { path, device, .. } => is_esp(plan, device).then_some(path.as_str()),
         _ => None,
     })
 }
 
-/// Makes a boot entry for the ESP on each member of an array: the machine then starts from any of them. The first member's comes first.
-fn entries(screen: &Screen, room: &Room, esp: &str, label: Option<&str>, members: &[&Device], done: &mut Adaptation) {
-    let label = label.unwrap_or("debian");
-    let folder = Path::new(TARGET).join(esp.trim_start_matches('/')).join("EFI").join(label);
-    let loader = if folder.join("shimx64.efi").exists() { "shimx64.efi" } else { "grubx64.efi" };
-    for device in members.iter().rev() {
-        let Device::Partition { disk, number } = device else { continue };
-        let loader = format!("\\EFI\\{label}\\{loader}");
-        let command = room.command("efibootmgr").args(["--create", "--disk", disk, "--part", &number.to_string()]);
-        match run(screen, command.args(["--label", label, "--loader", &loader])) {
-            Ok(()) => done.loaders.push(format!("boot entry {label:?} for {}", device.path())),
-            Err(error) => done.not_adapted.push(format!("no boot entry for {}: {error}", device.path())),
-        }
-    }
-}
-
-/// The members of the array that the ESP is; none where it is a partition.
-fn esp_members(plan: &Plan) -> Vec<&Device> {
-    let arrays = plan.after.iter().filter_map(|step| match step {
-        Step::MakeArray { members, .. } => Some(members.iter().flatten()),
+/// The partitions that the ESP consists of: itself, or the members of the array that it is. The machine can be started from each.
+pub fn esp_partitions(plan: &Plan) -> Vec<Guid> {
+    let esp = plan.after.iter().find_map(|step| match step {
+        Step::Mount { device, .. } if is_esp(plan, device) => Some(device),
         _ => None,
     });
-    arrays.flatten().filter(|member| is_esp(plan, member)).collect()
+    let members = plan.after.iter().filter_map(|step| match (step, esp) {
+        (Step::MakeArray { array, members }, Some(Device::Made { path })) if array.path() == *path => Some(members),
+        _ => None,
+    });
+    let parts = members.flatten().flatten().chain(esp);
+    parts.filter_map(|device| Some(partition(plan, device)?.guid.clone())).collect()
 }
 
+fn partition<'a>(plan: &'a Plan, device: &Device) -> Option<&'a Partition> {
+    let Device::Partition { disk, number } = device else { return None };
+    let planned = plan.disks.iter().find(|planned| planned.target.path == *disk)?;
+    planned.table.partitions.iter().map(|part| &part.entry).find(|entry| entry.number == *number)
+}
+
+/// Whether a device is a partition of ESP type, or an array of such.
 fn is_esp(plan: &Plan, device: &Device) -> bool {
     if let Device::Made { path } = device {
         // An array is made last where its members are ESPs.
         let made = |step: &Step| matches!(step, Step::MakeArray { array, .. } if array.path() == *path);
         return plan.after.iter().any(made);
     }
-    let Device::Partition { disk, number } = device else { return false };
-    let mut disks = plan.disks.iter().filter(|planned| planned.target.path == *disk);
-    disks.any(|planned| {
-        let mut parts = planned.table.partitions.iter();
-        parts.any(|part| part.entry.number == *number && part.entry.type_guid.as_str() == ESP)
-    })
+    partition(plan, device).is_some_and(|entry| entry.type_guid.as_str() == ESP)
 }
 
 fn run(screen: &Screen, command: exec::Command) -> Result<()> {

@@ -1,0 +1,150 @@
+//! The restored system's initramfs: made anew only where it lacks a driver for the disks of this machine. That takes minutes, and most
+//! images hold the drivers of any machine.
+
+mod listing;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use layout::plan::Plan;
+
+use super::{Adaptation, Room};
+use crate::apply::TARGET;
+use crate::screen::Screen;
+
+/// An emulated machine takes four minutes.
+const LIMIT: Duration = Duration::from_secs(1800);
+/// Where update-initramfs reads which modules an image holds beside those that it finds out by itself.
+const MODULES_FILE: &str = "etc/initramfs-tools/modules";
+
+/// A kernel of the restored system with its initramfs.
+#[derive(Debug, PartialEq, Eq)]
+struct Image {
+    release: String,
+    /// Below the root.
+    path: PathBuf,
+}
+
+/// What is to be done about one image.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    /// It holds every driver, or its kernel does.
+    Complete,
+    /// It lacks these, and the system has them.
+    Lacks(Vec<String>),
+    /// The kernel itself has no such modules: no image of it starts here.
+    NoSuchModules(Vec<String>),
+}
+
+/// Looks at every initramfs of the restored system, and has its own tool make those anew that would not find their disk here. What cannot
+/// be done is told; the files stay as they were restored.
+pub fn renew(screen: &Screen, room: &Room, plan: &Plan, done: &mut Adaptation) {
+    let disks = plan.disks.iter().map(|disk| disk.target.path.trim_start_matches("/dev/"));
+    let drivers: BTreeSet<String> = disks.flat_map(|name| drivers_of(Path::new("/sys"), name)).collect();
+    let root = Path::new(TARGET);
+    let images = images(root);
+    if images.is_empty() {
+        done.not_adapted
+            .push("no initramfs was found in /boot: whether the kernel has this machine's drivers is not known".into());
+    }
+    for image in images {
+        let named = drivers.iter().cloned().collect::<Vec<_>>().join(", ");
+        match judge(root, &image, &drivers) {
+            Ok(Verdict::Complete) => {
+                done.loaders
+                    .push(format!("initramfs of {}: kept, it has the drivers of this disk ({named})", image.release));
+            }
+            Ok(Verdict::Lacks(missing)) => rebuild(screen, room, &image, &missing, done),
+            Ok(Verdict::NoSuchModules(missing)) => done.not_adapted.push(format!(
+                "kernel {} has no module {}, which this machine's disk needs: it will not start here",
+                image.release,
+                missing.join(", ")
+            )),
+            Err(error) => done.not_adapted.push(format!(
+                "initramfs of {}: it cannot be read ({error}), so whether it has the drivers {named} is not known",
+                image.release
+            )),
+        }
+    }
+}
+
+/// Modules that drive a disk and the buses above it, as the running kernel shows them.
+fn drivers_of(sys: &Path, disk: &str) -> BTreeSet<String> {
+    let Ok(device) = sys.join("class/block").join(disk).canonicalize() else { return BTreeSet::new() };
+    let links = device.ancestors().filter_map(|folder| fs::read_link(folder.join("driver/module")).ok());
+    links.filter_map(|link| Some(link.file_name()?.to_string_lossy().replace('-', "_"))).collect()
+}
+
+/// The images in /boot, by the names that Debian's and Fedora's families give them, of kernels that have modules.
+fn images(root: &Path) -> Vec<Image> {
+    let files = fs::read_dir(root.join("boot")).into_iter().flatten().flatten();
+    let image = |name: String| {
+        let release =
+            name.strip_prefix("initrd.img-").or_else(|| name.strip_prefix("initramfs-")?.strip_suffix(".img"))?;
+        let has_modules = root.join("lib/modules").join(release).join("modules.dep").is_file();
+        has_modules.then(|| Image { release: release.to_owned(), path: Path::new("boot").join(&name) })
+    };
+    let mut images: Vec<Image> = files.filter_map(|file| image(file.file_name().into_string().ok()?)).collect();
+    images.sort_by(|one, other| one.release.cmp(&other.release));
+    images
+}
+
+fn judge(root: &Path, image: &Image, drivers: &BTreeSet<String>) -> std::io::Result<Verdict> {
+    let held = listing::modules(fs::File::open(root.join(&image.path))?)?;
+    let folder = root.join("lib/modules").join(&image.release);
+    let names = |file: &str| -> BTreeSet<String> {
+        let text = fs::read_to_string(folder.join(file)).unwrap_or_default();
+        text.lines().filter_map(|line| listing::module_name(line.split(':').next()?)).collect()
+    };
+    let (builtin, loadable) = (names("modules.builtin"), names("modules.dep"));
+    let missing = drivers.iter().filter(|driver| !held.contains(*driver) && !builtin.contains(*driver)).cloned();
+    let (there, absent): (Vec<String>, Vec<String>) = missing.partition(|driver| loadable.contains(driver));
+    Ok(match (there.is_empty(), absent.is_empty()) {
+        (_, false) => Verdict::NoSuchModules(absent),
+        (true, true) => Verdict::Complete,
+        (false, true) => Verdict::Lacks(there),
+    })
+}
+
+fn rebuild(screen: &Screen, room: &Room, image: &Image, missing: &[String], done: &mut Adaptation) {
+    let lacks = format!("initramfs of {} lacks {}", image.release, missing.join(", "));
+    screen.say(&format!("  {lacks}: it is made anew, which takes minutes"));
+    let path = Path::new("/").join(&image.path);
+    let command = if room.has("update-initramfs") {
+        if let Err(error) = demand(&Path::new(TARGET).join(MODULES_FILE), missing) {
+            done.not_adapted.push(format!("{lacks}, and /{MODULES_FILE} cannot be written: {error}"));
+            return;
+        }
+        done.place(&format!("/{MODULES_FILE}"), "drivers of this machine's disks");
+        done.place("/var/lib/initramfs-tools/", "initramfs made anew");
+        room.command("update-initramfs").args(["-u", "-k", &image.release])
+    } else if room.has("dracut") {
+        let drivers = missing.join(" ");
+        room.command("dracut").args(["--force", "--add-drivers", &drivers]).arg(&path).arg(&image.release)
+    } else {
+        done.not_adapted.push(format!("{lacks}, and the restored system has neither update-initramfs nor dracut"));
+        return;
+    };
+    match command.limit(LIMIT).run() {
+        Ok(_) => {
+            done.place(&path.display().to_string(), "initramfs made anew with the drivers of this machine's disks");
+            done.loaders.push(format!("initramfs of {}: made anew, it lacked {}", image.release, missing.join(", ")));
+        }
+        Err(error) => done.not_adapted.push(format!("{lacks}, and it could not be made anew: {error}")),
+    }
+}
+
+/// Adds modules to the list that every image holds.
+fn demand(file: &Path, modules: &[String]) -> std::io::Result<()> {
+    let mut list = fs::OpenOptions::new().create(true).append(true).open(file)?;
+    list.write_all(
+        format!("# Drivers of the disks that this system was restored to.\n{}\n", modules.join("\n")).as_bytes(),
+    )?;
+    list.sync_all()
+}
+
+#[cfg(test)]
+mod tests;
