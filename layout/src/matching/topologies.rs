@@ -462,7 +462,7 @@ fn never_a_target() -> Vec<Row> {
         row(
             "too small by one sector",
             one("A"),
-            vec![at("/dev/sda", "A").bytes(OLD * MIB - MIB - 512)],
+            vec![at("/dev/sda", "A").bytes(OLD * MIB - MIB + 32 * 512)],
             Refuses("missing"),
         ),
         row("a disk of size zero", one("A"), vec![at("/dev/sda", "A").bytes(0)], Refuses("cannot take the place")),
