@@ -199,7 +199,7 @@ pub struct Order {
     /// Product UUID of the machine (cat /sys/class/dmi/id/product_uuid), or `any`
     #[arg(long, value_name = "UUID|any")]
     pub machine: String,
-    /// Serial number of a disk that may be overwritten; SERIAL=RECORDED where it takes the place of another one
+    /// Serial number of a disk that may be overwritten; SERIAL=RECORDED where it takes the place of another one; `--disk=-=RECORDED` leaves a recorded disk out
     #[arg(long = "disk", value_name = "SERIAL[=RECORDED]", required = true)]
     pub disks: Vec<String>,
     /// The snapshot: `latest` or its number

@@ -52,6 +52,8 @@ pub enum Barred {
     OtherStick,
     /// The kernel or a switch on the medium makes it read-only.
     ReadOnly,
+    /// An array or a volume on it is running.
+    InUse,
 }
 
 impl fmt::Display for Barred {
@@ -60,6 +62,7 @@ impl fmt::Display for Barred {
             Self::Stick => "the stick that was booted",
             Self::OtherStick => "another Lifeboat stick",
             Self::ReadOnly => "read-only",
+            Self::InUse => "in use by an array or a volume that is running",
         })
     }
 }
@@ -87,11 +90,14 @@ impl fmt::Display for Present {
     }
 }
 
+/// As the target of a [`Choice`]: the recorded disk gets no place, and what was on it is not restored.
+pub const NO_DISK: &str = "-";
+
 /// A person's or an order's word on which disk takes which place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Choice {
-    /// [`Present::handle`] of the disk to write to.
+    /// [`Present::handle`] of the disk to write to, or [`NO_DISK`].
     pub target: String,
     /// Serial number or node name of the recorded disk; none: the rules below decide among the chosen disks.
     pub recorded: Option<String>,
@@ -185,9 +191,19 @@ pub enum MatchError {
     NoCandidate {
         /// The recorded disk.
         recorded: String,
+        /// Its node.
+        node: NodeId,
         /// What is there.
         present: String,
     },
+}
+
+impl MatchError {
+    /// Whether naming a disk can answer it: then somebody is asked, and otherwise it is the end.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        matches!(self, Self::Ambiguous { .. } | Self::NoCandidate { .. } | Self::NoSuchTarget { .. })
+    }
 }
 
 /// Gives each of the `wanted` recorded disks a present one.
@@ -351,7 +367,8 @@ impl<'a> Matching<'a> {
 
     fn finish(mut self, wanted: &[NodeId]) -> Result<Vec<Match>, MatchError> {
         if let Some(open) = self.recorded.first() {
-            return Err(MatchError::NoCandidate { recorded: open.to_string(), present: list(self.present) });
+            let node = open.node.id.clone();
+            return Err(MatchError::NoCandidate { recorded: open.to_string(), node, present: list(self.present) });
         }
         let place = |found: &Match| wanted.iter().position(|id| *id == found.recorded);
         self.found.sort_by_key(place);
@@ -380,3 +397,5 @@ fn list<'a>(disks: impl IntoIterator<Item = &'a Present>) -> String {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod topologies;

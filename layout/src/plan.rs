@@ -3,6 +3,7 @@
 //! Steps come in two lists. [`Plan::before`] is done before the trees are restored; [`Plan::after`] holds what could make a
 //! half-restored disk boot (the EFI system partition), and is done when the rest is in place.
 
+mod overwritten;
 mod place;
 mod text;
 
@@ -11,17 +12,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::ext::Ext;
-use crate::gpt::ESP;
 use crate::graph::{Kind, Layout, Mount, Node, NodeId};
 use crate::lvm::{Form, LogicalVolume, PhysicalVolume, VolumeGroup};
-use crate::matching::{Choice, Match, MatchError, Present, Why, match_disks};
+use crate::matching::{Choice, Match, MatchError, NO_DISK, Present, Why, match_disks};
 use crate::md::Array;
-use crate::solve::{Geometry, NewPartition, NewTable, SolveError, solve_gpt};
+use crate::solve::{Geometry, NewTable, SolveError, solve_gpt};
 use crate::swap::Swap;
 use crate::units::Bytes;
 use crate::vfat::Vfat;
 use crate::xfs::Xfs;
 
+pub use overwritten::EDGE;
 pub use place::Device;
 use place::{Place, places};
 use text::{describe_content, describe_recorded};
@@ -30,10 +31,12 @@ use text::{describe_content, describe_recorded};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "step")]
 pub enum Step {
-    /// Keep what is overwritten: the first and the last MiB, which hold boot code, GPT and its backup.
+    /// Keep what is overwritten and says what was there: boot code, partition tables, headers.
     Save {
         /// The disk.
         disk: String,
+        /// First byte and length of each stretch, in disk order.
+        regions: Vec<(Bytes, Bytes)>,
     },
     /// Zero boot code, boot partitions and the signatures of what was there, so that nothing of it boots or is found again.
     Clear {
@@ -135,6 +138,24 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// Whether its result is found again after a restart without more ado. What has to be assembled, activated or unlocked first is
+    /// made anew instead when a restore was cut.
+    #[must_use]
+    pub fn lasts(&self) -> bool {
+        matches!(
+            self,
+            Self::Save { .. }
+                | Self::Clear { .. }
+                | Self::WriteGpt { .. }
+                | Self::MakeExt { .. }
+                | Self::MakeXfs { .. }
+                | Self::MakeVfat { .. }
+                | Self::MakeSwap { .. }
+        )
+    }
+}
+
 /// What happens to one disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -145,12 +166,28 @@ pub struct DiskPlan {
     pub recorded: NodeId,
     /// The recorded disk for people: kernel name, serial number, size.
     pub recorded_text: String,
+    /// The recorded disk, to be printed beside the present one.
+    pub old: OldDisk,
     /// Why this disk.
     pub why: Why,
     /// The table that is made.
     pub table: NewTable,
     /// What each partition will hold, for people, in the order of the table.
     pub contents: Vec<String>,
+}
+
+/// A recorded disk as the plan prints it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OldDisk {
+    /// The kernel's name on the captured host.
+    pub path: String,
+    /// Its model.
+    pub model: String,
+    /// Its serial number.
+    pub serial: Option<String>,
+    /// Its size in bytes.
+    pub size: Bytes,
 }
 
 /// Everything that a restore does to disks.
@@ -167,6 +204,8 @@ pub struct Plan {
     pub untouched: Vec<Present>,
     /// What was recorded and does not come back, or comes back empty.
     pub notes: Vec<String>,
+    /// Mount points whose filesystem was on a disk that was left out: what is below them is not restored.
+    pub without: Vec<String>,
 }
 
 /// Why there is no plan.
@@ -175,6 +214,17 @@ pub enum PlanError {
     /// Nothing to restore onto bare metal.
     #[error("the snapshot records no root filesystem on a disk with a GPT: it cannot be restored onto a disk")]
     NoRoot,
+    /// The root filesystem is on a disk that was to be left out.
+    #[error("the root filesystem is on the recorded disk {0}, which cannot be left out. Name a disk for it")]
+    RootLeftOut(String),
+    /// A mount point that comes back lies below one that was to be left out.
+    #[error("{below} lies below {path}, whose disk was to be left out: leave out both disks, or neither")]
+    BelowLeftOut {
+        /// The one that comes back.
+        below: String,
+        /// The one whose disk is left out.
+        path: String,
+    },
     /// Disks could not be matched.
     #[error(transparent)]
     Match(#[from] MatchError),
@@ -207,9 +257,16 @@ pub fn plan(
     present: &[Present],
     choices: &[Choice],
 ) -> Result<Plan, PlanError> {
+    let left = left_out(layout, choices)?;
+    let on_left = |id: &NodeId| layout.disks_below(id).into_iter().any(|disk| left.contains(disk));
+    let restores: &dyn Fn(&NodeId) -> bool = &|id| restores(id) && !on_left(id);
     let wanted = wanted_disks(layout, restores);
     let root = layout.mount_at("/").map(|mount| layout.disks_below(&mount.node)).unwrap_or_default();
-    if !wanted.iter().any(|id| root.contains(id)) {
+    if let Some(disk) = root.iter().find(|disk| left.contains(disk)) {
+        let node = layout.node(disk).map(describe_recorded);
+        return Err(PlanError::RootLeftOut(node.unwrap_or_default()));
+    }
+    if !wanted.iter().any(|id| root.contains(&id)) {
         return Err(PlanError::NoRoot);
     }
     let mut plan = Plan {
@@ -218,8 +275,18 @@ pub fn plan(
         after: Vec::new(),
         untouched: Vec::new(),
         notes: notes(layout, restores, &wanted),
+        without: layout.mounts.iter().filter(|mount| on_left(&mount.node)).map(|mount| mount.path.clone()).collect(),
     };
-    for found in match_disks(layout, &wanted, present, choices)? {
+    let comes_back = |mount: &&Mount| restores(&mount.node);
+    for mount in layout.mounts.iter().filter(comes_back) {
+        let above = plan.without.iter().find(|path| mount.path.starts_with(&format!("{path}/")));
+        if let Some(path) = above {
+            return Err(PlanError::BelowLeftOut { below: mount.path.clone(), path: path.clone() });
+        }
+    }
+    plan.notes.extend(plan.without.iter().map(|path| format!("{path} does not come back: its disk was left out")));
+    let choices: Vec<Choice> = choices.iter().filter(|choice| choice.target != NO_DISK).cloned().collect();
+    for found in match_disks(layout, &wanted, present, &choices)? {
         plan.disks.push(plan_disk(layout, &found, present)?);
     }
     let places = places(layout, &plan.disks).map_err(|source| PlanError::Volumes { source })?;
@@ -227,6 +294,17 @@ pub fn plan(
     plan.untouched = present.iter().filter(taken).cloned().collect();
     plan.fill_steps(layout, restores, &places);
     Ok(plan)
+}
+
+/// Recorded disks that a choice leaves without a place.
+fn left_out(layout: &Layout, choices: &[Choice]) -> Result<Vec<NodeId>, MatchError> {
+    let left = choices.iter().filter(|choice| choice.target == NO_DISK);
+    left.map(|choice| {
+        let name = choice.recorded.as_deref().unwrap_or_default();
+        let found = layout.disks().find(|(node, disk)| node.id.0 == name || disk.serial.as_deref() == Some(name));
+        found.map(|(node, _)| node.id.clone()).ok_or_else(|| MatchError::NoSuchRecorded(name.to_owned()))
+    })
+    .collect()
 }
 
 /// Programs that restoring `layout` needs on the stick, each once, sorted.
@@ -305,10 +383,19 @@ fn plan_disk(layout: &Layout, found: &Match, present: &[Present]) -> Result<Disk
         target: target.clone(),
         recorded: found.recorded.clone(),
         recorded_text,
+        old: old_disk(recorded),
         why: found.why,
         table,
         contents,
     })
+}
+
+fn old_disk(node: &Node) -> OldDisk {
+    let (model, serial) = match &node.kind {
+        Kind::Disk(disk) => (disk.model.clone(), disk.serial.clone()),
+        _ => (String::new(), None),
+    };
+    OldDisk { path: node.path.clone(), model, serial, size: node.size }
 }
 
 impl Plan {
@@ -318,8 +405,8 @@ impl Plan {
     }
 
     fn fill_steps(&mut self, layout: &Layout, restores: &dyn Fn(&NodeId) -> bool, places: &BTreeMap<NodeId, Place>) {
-        let disks: Vec<String> = self.disks.iter().map(|disk| disk.target.path.clone()).collect();
-        self.before.extend(disks.into_iter().map(|disk| Step::Save { disk }));
+        let save = |disk: &DiskPlan| Step::Save { disk: disk.target.path.clone(), regions: disk.overwritten() };
+        self.before.extend(self.disks.iter().map(save));
         let written: Vec<Step> = self.disks.iter().flat_map(|disk| [disk.clear(), disk.write()]).collect();
         self.before.extend(written);
         // In the order of the places on each disk, and what lies on several things after all of them: parents come first in a layout.
@@ -365,8 +452,6 @@ impl Plan {
 
 impl DiskPlan {
     fn clear(&self) -> Step {
-        let boot =
-            |partition: &&NewPartition| [ESP, crate::gpt::BIOS_BOOT].contains(&partition.entry.type_guid.as_str());
         let new = self.table.partitions.iter().map(|partition| self.table.start_of(partition));
         let mut starts: Vec<Bytes> = self.target.holds.iter().map(|held| held.start).chain(new).collect();
         starts.sort_unstable();
@@ -376,13 +461,11 @@ impl DiskPlan {
         let mut ends: Vec<Bytes> = held.chain(self.table.partitions.iter().map(end)).collect();
         ends.sort_unstable();
         ends.dedup();
-        let bios = self.table.partitions.iter().filter(boot);
-        let bios = bios.filter(|partition| partition.entry.type_guid.as_str() == crate::gpt::BIOS_BOOT);
         Step::Clear {
             disk: self.target.path.clone(),
             starts,
             ends,
-            whole: bios.map(|partition| (self.table.start_of(partition), self.table.size_of(partition))).collect(),
+            whole: overwritten::boot_partitions(&self.table).collect(),
         }
     }
 

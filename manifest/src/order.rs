@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use layout::Guid;
+use layout::matching::NO_DISK;
 use serde::{Deserialize, Serialize};
 
 use crate::document::Document;
@@ -62,7 +63,7 @@ pub enum Machine {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DiskChoice {
-    /// Serial number of the disk in the machine that is restored.
+    /// Serial number of the disk in the machine that is restored; `-`: the recorded disk gets none, and what was on it is left out.
     pub target: String,
     /// Serial number of the recorded disk whose place it takes; none: the rescue matches them.
     pub recorded: Option<String>,
@@ -201,7 +202,8 @@ impl RestoreOrder {
     }
 
     fn covers_disks(&self, attempt: &Attempt) -> Result<(), OrderFault> {
-        let covered: BTreeSet<&str> = self.disks.iter().map(|disk| disk.target.as_str()).collect();
+        let targets = self.disks.iter().map(|disk| disk.target.as_str());
+        let covered: BTreeSet<&str> = targets.filter(|target| *target != NO_DISK).collect();
         let named: BTreeSet<&str> = attempt.targets.iter().copied().flatten().collect();
         let all_named = named.len() == attempt.targets.len();
         if all_named && !named.is_empty() && covered == named {
@@ -252,6 +254,15 @@ mod tests {
     fn an_order_covers_just_what_it_names() {
         let order = order();
         assert_eq!(order.covers(&attempt(&order)), Ok(()));
+    }
+
+    #[test]
+    fn a_disk_that_is_left_out_is_no_target() {
+        let mut order = order();
+        order.disks.push(DiskChoice { target: "-".into(), recorded: Some("DATA".into()) });
+        assert_eq!(order.covers(&attempt(&order)), Ok(()));
+        let wrong = Attempt { targets: vec![Some("D1"), Some("-")], ..attempt(&order) };
+        assert!(order.covers(&wrong).is_err());
     }
 
     #[test]

@@ -204,12 +204,13 @@ pub struct Ordered {
 }
 
 /// The orders on the captured stick. A disk with another serial number has none.
-pub const ORDERS: [Ordered; 5] = [
+pub const ORDERS: [Ordered; 6] = [
     Ordered { target: "LBUEFI", snapshot: "latest" },
     Ordered { target: "LBBIOS", snapshot: "latest" },
     Ordered { target: "LBLARGER", snapshot: "latest" },
     Ordered { target: "LBFIRST", snapshot: "1" },
     Ordered { target: "LBREFUSED", snapshot: "latest" },
+    Ordered { target: "LBCUT", snapshot: "latest" },
 ];
 
 /// What the kept state was made from.

@@ -7,6 +7,8 @@
 //! Everything made on the way lies under `target/`: `vm-assets` (the sample's disk, kept until its scripts change),
 //! `vm-state` (the captured stick, kept until the programs change), `vm-run` (what one scenario makes), `vm-logs`.
 
+pub mod bare;
+pub mod boot_marks;
 pub mod capture;
 pub mod census;
 pub mod figures;

@@ -75,25 +75,40 @@ pub fn flip(stick: &Path, content: &[u8], at: usize) -> anyhow::Result<()> {
     let sought = content.get(block..content.len().min(block + SECTOR)).unwrap_or_default();
     ensure!(at < content.len() && !sought.is_empty(), "byte {at} is behind the end of the file");
     let file = OpenOptions::new().read(true).write(true).open(stick)?;
+    for place in sectors_with(&file, sought)? {
+        let mut byte = [0];
+        let place = place + (at - block) as u64;
+        file.read_exact_at(&mut byte, place)?;
+        file.write_all_at(&[byte[0] ^ 1], place)?;
+    }
+    Ok(())
+}
+
+/// The number of a sector of 512 bytes of the stick in which a file with this content begins.
+///
+/// # Errors
+/// When the content is not on the medium.
+pub fn sector_of(stick: &Path, content: &[u8]) -> anyhow::Result<u64> {
+    let places = sectors_with(&File::open(stick)?, &content[..content.len().min(SECTOR)])?;
+    places.first().map(|place| place / SECTOR as u64).context("the content is nowhere")
+}
+
+/// First bytes of the sectors that begin so; at least one.
+fn sectors_with(file: &File, sought: &[u8]) -> anyhow::Result<Vec<u64>> {
     let mut buffer = vec![0; 1 << 20];
-    let mut place = 0;
-    let mut found = 0;
+    let (mut place, mut found) = (0, Vec::new());
     loop {
         let count = file.read_at(&mut buffer, place)?;
         if count == 0 {
             break;
         }
-        for (number, sector) in buffer[..count].chunks(SECTOR).enumerate() {
-            if sector.starts_with(sought) {
-                let byte = at - block;
-                file.write_all_at(&[sector[byte] ^ 1], place + (number * SECTOR + byte) as u64)?;
-                found += 1;
-            }
-        }
+        let sectors = buffer[..count].chunks(SECTOR).enumerate();
+        found
+            .extend(sectors.filter(|(_, sector)| sector.starts_with(sought)).map(|(n, _)| place + (n * SECTOR) as u64));
         place += count as u64;
     }
-    ensure!(found > 0, "the content was not found on {}", stick.display());
-    Ok(())
+    ensure!(!found.is_empty(), "the content was not found on the stick");
+    Ok(found)
 }
 
 fn data(stick: &Path) -> anyhow::Result<Ext4> {
@@ -105,15 +120,22 @@ fn slice(stick: &Path, partition: u32) -> anyhow::Result<Slice> {
     let entry = disk.partitions().get(&partition).with_context(|| format!("no partition {partition}"))?;
     let block = *disk.logical_block_size();
     let (start, length) = (entry.bytes_start(block)?, entry.bytes_len(block)?);
-    Ok(Slice { file: File::open(stick)?, start, length, place: 0 })
+    Ok(Slice::new(File::open(stick)?, start, length))
 }
 
 /// A partition of an image file, to be read.
-struct Slice {
+pub(crate) struct Slice {
     file: File,
     start: u64,
     length: u64,
     place: u64,
+}
+
+impl Slice {
+    /// `length` bytes from `start`.
+    pub(crate) fn new(file: File, start: u64, length: u64) -> Self {
+        Self { file, start, length, place: 0 }
+    }
 }
 
 impl Read for Slice {

@@ -1,80 +1,30 @@
-//! Apply: everything else read-only, what was there saved, then the plan's steps one by one, each in the stick's journal.
+//! Apply: the plan's steps, one by one. What was there is saved first; which steps are done, the journal knows.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use layout::Bytes;
-use layout::plan::{Device, DiskPlan, Plan, Step};
+use layout::plan::{Device, DiskPlan, EDGE, Plan, Step};
 use layout::solve::NewTable;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use serde_json::json;
 
-use crate::screen::{Screen, Stage};
-use crate::stick::{Stick, write_durably};
+use crate::screen::Screen;
+use crate::stick::Stick;
 use crate::stop::{Code, DiskState, OrStop, Result, Stop};
-use crate::{disks, kernel, table};
+use crate::{disks, kernel, saved, table};
 
 /// Where the restored system is mounted.
 pub const TARGET: &str = "/target";
-/// What is saved and zeroed at the edges of a disk and at the starts of partitions.
-const EDGE: u64 = 1 << 20;
 /// Making a filesystem on a large slow disk may take this long.
 const MAKE_LIMIT: Duration = Duration::from_secs(3600);
 /// How long the kernel may take to show the nodes of new partitions.
 const NODES: Duration = Duration::from_secs(20);
 
-const AGAIN: &str = "Check the disk and its cables, then start the restore again; it begins anew.";
-
-/// Makes every disk that the plan does not name read-only in the kernel, and checks that the named ones are still the same.
-///
-/// # Errors
-/// 30 when a target is not the disk that was planned for, or a disk cannot be protected.
-pub fn guard(screen: &Screen, stick: &Stick, plan: &Plan) -> Result<()> {
-    screen.stage(Stage::Apply);
-    let present = disks::present(&stick.disk);
-    for disk in &plan.disks {
-        let target = &disk.target;
-        let same = present.iter().find(|found| found.path == target.path).is_some_and(|found| {
-            found.size == target.size
-                && found.disk.serial == target.disk.serial
-                && found.disk.wwn == target.disk.wwn
-                && found.barred.is_none()
-        });
-        if !same {
-            let message = format!("{} is no longer the disk that the plan was made for ({target})", target.path);
-            return Err(Stop::new(Code::Guard, message, "Leave the disks attached as they are and start again."));
-        }
-    }
-    let mut protected = Vec::new();
-    for name in disks::names() {
-        let path = Path::new("/dev").join(&name);
-        if plan.disks.iter().any(|disk| Path::new(&disk.target.path) == path) {
-            continue;
-        }
-        let nodes = disks::partitions(&name).into_iter().map(|partition| partition.path);
-        let own_data = stick.data_device();
-        if name == stick.disk {
-            // The journal is written to the stick's data partition, and to nothing else on it.
-            nodes.filter(|node| node != own_data).try_for_each(|node| read_only(&node))?;
-        } else {
-            nodes.chain([path.clone()]).try_for_each(|node| read_only(&node))?;
-            protected.push(path.display().to_string());
-        }
-    }
-    let list = if protected.is_empty() { "no other disk".to_owned() } else { protected.join(", ") };
-    screen.say(&format!("Read-only in the kernel now: {list}, and the stick but for its data partition."));
-    Ok(())
-}
-
-fn read_only(path: &Path) -> Result<()> {
-    kernel::set_read_only(path, true).or_stop(
-        Code::Guard,
-        format!("making {} read-only", path.display()),
-        "Detach that disk and start again.",
-    )
-}
+const AGAIN: &str =
+    "Check the disk and its cables, then start the stick again: it goes on with the restore, or begins it anew.";
 
 /// Does the steps in order.
 pub struct Applier<'a> {
@@ -82,15 +32,15 @@ pub struct Applier<'a> {
     stick: &'a Stick,
     plan: &'a Plan,
     /// Name that this restore's files in the reports folder begin with.
-    stamp: &'a str,
+    pub stamp: String,
     /// Mount points, in the order of mounting.
     mounted: Vec<PathBuf>,
 }
 
 impl<'a> Applier<'a> {
-    /// For one restore; `stamp` begins the names of its files.
-    pub fn new(screen: &'a Screen, stick: &'a Stick, plan: &'a Plan, stamp: &'a str) -> Self {
-        Self { screen, stick, plan, stamp, mounted: Vec::new() }
+    /// For one restore.
+    pub fn new(screen: &'a Screen, stick: &'a Stick, plan: &'a Plan) -> Self {
+        Self { screen, stick, plan, stamp: String::new(), mounted: Vec::new() }
     }
 
     /// Does one step.
@@ -102,7 +52,10 @@ impl<'a> Applier<'a> {
         self.screen.event("step", json!({"name": step.to_string(), "uptime": kernel::uptime()}));
         self.screen.events().sync();
         match step {
-            Step::Save { disk } => self.save(disk),
+            Step::Save { disk, regions } => {
+                let target = &self.planned(disk)?.target;
+                saved::save(target, regions, &saved::folder(self.stick, &self.stamp, target))
+            }
             Step::Clear { disk, starts, ends, whole } => {
                 DiskState::Unbootable.set();
                 clear(disk, starts, ends, whole).or_stop(Code::Io, format!("clearing {disk}"), AGAIN)
@@ -154,25 +107,6 @@ impl<'a> Applier<'a> {
         let command = exec::Command::new(program).args(args).args(["--config", &config]).env("DM_DISABLE_UDEV", "1");
         let ran = command.limit(MAKE_LIMIT).run();
         ran.map(drop).map_err(|error| Stop::new(Code::Io, error.to_string(), AGAIN))
-    }
-
-    fn save(&self, disk: &str) -> Result<()> {
-        let planned = self.planned(disk)?;
-        let advice = "Free some space on the stick and start again.";
-        let size = planned.target.size.0;
-        let edge = EDGE.min(size);
-        for (part, start) in [("first", 0), ("last", size - edge)] {
-            let bytes = read_at(Path::new(disk), start, edge).or_stop(Code::Io, format!("reading {disk}"), AGAIN)?;
-            let handle: String =
-                planned.target.handle().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-            let path = self.stick.data("reports").join(format!("{}-{handle}-{part}-mib.bin", self.stamp));
-            write_durably(&path, &bytes).or_stop(
-                Code::NoSpace,
-                format!("saving what is on {disk} to the stick"),
-                advice,
-            )?;
-        }
-        Ok(())
     }
 
     fn planned(&self, disk: &str) -> Result<&DiskPlan> {
@@ -281,27 +215,19 @@ fn empty(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn read_at(path: &Path, start: u64, length: u64) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    file.seek(SeekFrom::Start(start))?;
-    let mut bytes = vec![0; length as usize];
-    file.read_exact(&mut bytes)?;
-    Ok(bytes)
-}
-
 fn clear(disk: &str, starts: &[Bytes], ends: &[Bytes], whole: &[(Bytes, Bytes)]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).open(disk)?;
     let size = file.seek(SeekFrom::End(0))?;
     // Boot code and the primary table first: from here on nothing on this disk boots.
-    zero(&mut file, 0, EDGE.min(size))?;
-    zero(&mut file, size.saturating_sub(EDGE), EDGE.min(size))?;
+    zero(&mut file, 0, EDGE.0.min(size))?;
+    zero(&mut file, size.saturating_sub(EDGE.0), EDGE.0.min(size))?;
     file.sync_all()?;
     for start in starts.iter().filter(|start| start.0 < size) {
-        zero(&mut file, start.0, EDGE.min(size - start.0))?;
+        zero(&mut file, start.0, EDGE.0.min(size - start.0))?;
     }
     // Software RAID of version 0.90 and 1.0 has its metadata there.
     for end in ends.iter().map(|end| end.0.min(size)) {
-        zero(&mut file, end.saturating_sub(EDGE), EDGE.min(end))?;
+        zero(&mut file, end.saturating_sub(EDGE.0), EDGE.0.min(end))?;
     }
     for (start, length) in whole.iter().filter(|(start, _)| start.0 < size) {
         zero(&mut file, start.0, length.0.min(size - start.0))?;
@@ -358,10 +284,10 @@ mod tests {
     #[test]
     fn clearing_zeroes_edges_starts_and_boot_partitions_and_nothing_else() {
         let path = std::env::temp_dir().join(format!("lifeboat-clear-{}", std::process::id()));
-        let mib = EDGE as usize;
+        let mib = EDGE.0 as usize;
         fs::write(&path, vec![0xff; 8 * mib]).unwrap();
-        let (far, near) = (Bytes(1 << 40), Bytes(3 * EDGE));
-        clear(path.to_str().unwrap(), &[near, far], &[(Bytes(5 * EDGE), Bytes(EDGE))]).unwrap();
+        let (far, near) = (Bytes(1 << 40), Bytes(3 * EDGE.0));
+        clear(path.to_str().unwrap(), &[near, far], &[(Bytes(5 * EDGE.0), EDGE)]).unwrap();
         let bytes = fs::read(&path).unwrap();
         fs::remove_file(&path).unwrap();
         let zeroed: Vec<bool> = bytes.chunks(mib).map(|chunk| chunk.iter().all(|byte| *byte == 0)).collect();

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use layout::matching::Choice;
+use layout::matching::{Choice, NO_DISK};
 use layout::plan::Plan;
 use manifest::{Attempt, RestoreOrder, Serial, SnapshotChoice, Then, TrustRoot, Unverified, Verified};
 use serde_json::json;
@@ -81,12 +81,14 @@ impl Order {
         disks.map(|disk| Choice { target: disk.target.clone(), recorded: disk.recorded.clone() }).collect()
     }
 
-    /// Whether it covers a plan, or as much of it as is known: without a plan its own disks stand for the plan's.
+    /// Whether it covers a plan, or as much of it as is known: without a plan its own disks stand for the plan's. `again`: what is
+    /// to be done is the rest of the attempt that it was used for.
     ///
     /// # Errors
     /// What it does not cover, for people.
-    pub fn covers(&self, awake: &Awake, trusted: &Trusted, plan: Option<&Plan>) -> Result<(), String> {
-        let own = || self.order.disks.iter().map(|disk| Some(disk.target.as_str())).collect();
+    pub fn covers(&self, awake: &Awake, trusted: &Trusted, plan: Option<&Plan>, again: bool) -> Result<(), String> {
+        let targets = || self.order.disks.iter().map(|disk| disk.target.as_str());
+        let own = || targets().filter(|target| *target != NO_DISK).map(Some).collect();
         let attempt = Attempt {
             stick: &awake.root.stick,
             host_name: &awake.root.host_name,
@@ -95,7 +97,7 @@ impl Order {
             snapshot: self.snapshot(trusted),
             newest: trusted.newest(),
             now: Timestamp::now(),
-            used: self.used.exists(),
+            used: self.used.exists() && !again,
         };
         self.order.covers(&attempt).map_err(|fault| format!("The order {} does not cover this: {fault}", self.order.id))
     }

@@ -13,7 +13,7 @@ use layout::serial::DiskNames;
 use layout::{Bytes, Guid};
 
 use crate::kernel::sysfs;
-use crate::signature;
+use crate::{signature, system};
 
 /// Kernel names that are no disks of the machine.
 const NOT_DISKS: [&str; 8] = ["loop", "ram", "zram", "dm-", "md", "sr", "fd", "nbd"];
@@ -40,13 +40,15 @@ fn describe(name: &str, is_stick: bool) -> Present {
     let logical_sector = number(&sys.join("queue/logical_block_size")).unwrap_or(512) as u32;
     let holds = holds(name, &sys);
     let other_stick =
-        holds.iter().any(|held| STICK_LABELS.iter().any(|label| held.what.ends_with(&format!("{label:?}"))));
+        holds.iter().any(|held| STICK_LABELS.iter().any(|label| held.what.contains(&format!(" {label:?}"))));
     let barred = if is_stick {
         Some(Barred::Stick)
     } else if other_stick {
         Some(Barred::OtherStick)
     } else if sysfs(sys.join("ro")).as_deref() == Some("1") {
         Some(Barred::ReadOnly)
+    } else if !holders(name).is_empty() {
+        Some(Barred::InUse)
     } else {
         None
     };
@@ -171,6 +173,18 @@ pub fn partitions(name: &str) -> Vec<KernelPartition> {
     partitions
 }
 
+/// What lies on a disk or its partitions in the kernel now: arrays and volumes that were started, by name.
+pub fn holders(name: &str) -> Vec<String> {
+    let sys = Path::new("/sys/class/block");
+    let parts = partitions(name).into_iter().filter_map(|part| Some(part.path.file_name()?.to_str()?.to_owned()));
+    let folders = std::iter::once(name.to_owned()).chain(parts).map(|name| sys.join(name).join("holders"));
+    let entries = folders.flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
+    let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
 fn holds(name: &str, sys: &Path) -> Vec<Held> {
     let found: Vec<Held> = partitions(name)
         .into_iter()
@@ -200,5 +214,9 @@ fn what(path: &Path) -> Option<String> {
             Ok(count) => filled += count,
         }
     }
-    signature::name(&start[..filled])
+    let name = signature::name(&start[..filled])?;
+    Some(match system::on(path) {
+        Some(system) => format!("{name}: {system}"),
+        None => name,
+    })
 }

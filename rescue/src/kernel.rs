@@ -84,6 +84,7 @@ pub fn sysfs(path: impl AsRef<Path>) -> Option<String> {
 }
 
 const BLKROSET: rustix::ioctl::Opcode = 0x125d;
+const BLKROGET: rustix::ioctl::Opcode = 0x125e;
 const BLKRRPART: rustix::ioctl::Opcode = 0x125f;
 
 /// Makes a block device read-only in the kernel, or writable again.
@@ -96,6 +97,18 @@ pub fn set_read_only(path: &Path, read_only: bool) -> io::Result<()> {
         rustix::ioctl::ioctl(device.as_fd(), request)?;
     }
     Ok(())
+}
+
+/// Whether the kernel refuses writes to a block device.
+#[expect(unsafe_code, reason = "rustix has no wrapper for BLKROGET")]
+pub fn is_read_only(path: &Path) -> io::Result<bool> {
+    let device = File::open(path)?;
+    // SAFETY: BLKROGET (linux/fs.h) writes an int to the pointer that `Getter` passes for the length of the call.
+    let flag = unsafe {
+        let request = rustix::ioctl::Getter::<BLKROGET, std::ffi::c_int>::new();
+        rustix::ioctl::ioctl(device.as_fd(), request)?
+    };
+    Ok(flag != 0)
 }
 
 /// Makes the kernel read a disk's partition table again. Busy devices are tried again for a while: the kernel

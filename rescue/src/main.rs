@@ -13,18 +13,24 @@ mod consent;
 mod console;
 mod disks;
 mod events;
+mod extra;
+mod guard;
 mod hardware;
+mod journal;
 mod kernel;
 mod modules;
 mod planning;
 mod prove;
 mod report;
 mod restore;
+mod resume;
 mod run;
+mod saved;
 mod screen;
 mod signature;
 mod stick;
 mod stop;
+mod system;
 mod table;
 mod trust;
 mod unlock;
@@ -99,6 +105,9 @@ fn pid1() -> End {
 /// Says what failed, in which state the disks are and what to do next; then waits for somebody, and powers off.
 fn failed(screen: &Screen, stop: &Stop) -> End {
     let state = DiskState::now();
+    if state != DiskState::Untouched {
+        journal::note_failure(&stop.message);
+    }
     let refusal = state == DiskState::Untouched && stop.is_refusal();
     screen.say(&format!("\n{}: {}", if refusal { "REFUSED" } else { "FAILED" }, stop.message));
     screen.say(state.sentence());

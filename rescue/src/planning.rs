@@ -4,7 +4,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use layout::Layout;
-use layout::matching::{Choice, MatchError};
+use layout::matching::{Choice, MatchError, NO_DISK};
 use layout::plan::{Plan, PlanError, plan, required_tools};
 use manifest::{Host, Scope};
 use serde_json::json;
@@ -50,12 +50,7 @@ pub fn plan_asking(screen: &Screen, stick: &Stick, snapshot: &Snapshot) -> Resul
             Ok(plan) => return Ok(Some(plan)),
             Err(error) => error,
         };
-        let open = matches!(
-            &error,
-            PlanError::Match(
-                MatchError::Ambiguous { .. } | MatchError::NoCandidate { .. } | MatchError::NoSuchTarget { .. }
-            )
-        );
+        let open = matches!(&error, PlanError::Match(error) if error.asks());
         if !open || choices.len() > 16 {
             return Err(stop(error));
         }
@@ -63,8 +58,18 @@ pub fn plan_asking(screen: &Screen, stick: &Stick, snapshot: &Snapshot) -> Resul
             choices.pop();
         }
         screen.say(&error.to_string());
+        let missing = match &error {
+            PlanError::Match(MatchError::NoCandidate { node, .. }) => Some(node.0.clone()),
+            _ => None,
+        };
+        if missing.is_some() {
+            screen.say("`without` restores the rest, and leaves out what was on that disk.");
+        }
         match screen.ask("target", "Serial number of the disk to write to (Enter looks again): ", false) {
             Answer::Line(line) if line.is_empty() => choices.clear(),
+            Answer::Line(line) if line == "without" && missing.is_some() => {
+                choices.push(Choice { target: NO_DISK.to_owned(), recorded: missing });
+            }
             Answer::Line(line) => choices.push(Choice { target: line, recorded: None }),
             Answer::Silence => return Ok(None),
         }
@@ -77,6 +82,7 @@ fn plan_now(host: &Host, stick: &Stick, choices: &[Choice]) -> Result<Plan, Plan
 
 fn stop(error: PlanError) -> Stop {
     let next = match &error {
+        PlanError::RootLeftOut(_) | PlanError::BelowLeftOut { .. } => "Attach a disk for it and start again.",
         PlanError::NoRoot => "Choose another snapshot, or take files out with `lifeboat extract`.",
         PlanError::Match(_) => "Attach the disk that is meant and start again.",
         PlanError::Solve { .. } | PlanError::Volumes { .. } => "Attach a larger disk and start again.",

@@ -4,11 +4,8 @@
 
 mod inode;
 
-use std::collections::HashSet;
-use std::collections::hash_map::RandomState;
 use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::hash::BuildHasher;
+use std::fs::File;
 use std::io::Read;
 use std::num::NonZero;
 use std::os::unix::ffi::OsStrExt;
@@ -17,10 +14,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
-use vault::{Entry, EntryKind, Identities, Progress, Vault, escape};
+use vault::{Entry, EntryKind, EntryPath, Identities, Progress, Vault, escape};
 
 use crate::adapt::Adaptation;
 use crate::apply::TARGET;
+use crate::extra::{Paths, find_extra};
 use crate::kernel;
 use crate::screen::{Meter, Screen, Stage};
 use crate::stop::{Code, OrStop, Result};
@@ -66,6 +64,7 @@ pub fn prove(
     snapshot: &Snapshot,
     key: &Identities,
     adaptation: &Adaptation,
+    left_out: &[EntryPath],
 ) -> Result<Proof> {
     screen.stage(Stage::Prove);
     kernel::drop_caches().or_stop(Code::Io, "emptying the page cache", "Start again.")?;
@@ -75,6 +74,7 @@ pub fn prove(
         entries: Mutex::new(vault.catalogue(&snapshot.contents, key)?),
         found: Mutex::new((Proof::default(), Paths::default())),
         adaptation,
+        left_out,
         meter: &meter,
     };
     let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -85,7 +85,7 @@ pub fn prove(
     })?;
     let (mut proof, paths) = comparison.found.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut extra = Vec::new();
-    find_extra(Path::new(TARGET), &mut Vec::new(), &paths, &mut extra);
+    find_extra(Path::new(TARGET), &mut Vec::new(), &|path| paths.has(path), &mut extra);
     for path in extra {
         proof.add(&path, "is not in the snapshot".to_owned(), adaptation);
     }
@@ -99,6 +99,8 @@ struct Comparison<'a, E> {
     entries: Mutex<E>,
     found: Mutex<(Proof, Paths)>,
     adaptation: &'a Adaptation,
+    /// Folders that come back empty.
+    left_out: &'a [EntryPath],
     meter: &'a Meter,
 }
 
@@ -113,7 +115,9 @@ impl<E: Iterator<Item = vault::Result<Entry>>> Comparison<'_, E> {
             if batch.is_empty() {
                 return Ok(());
             }
-            for entry in batch {
+            let is_left_out =
+                |path: &EntryPath| self.left_out.iter().any(|folder| path != folder && path.is_at_or_below(folder));
+            for entry in batch.into_iter().filter(|entry| !is_left_out(&entry.path)) {
                 let different = compare(Path::new(TARGET), &entry);
                 let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
                 let (proof, paths) = &mut *found;
@@ -131,23 +135,6 @@ impl<E: Iterator<Item = vault::Result<Entry>>> Comparison<'_, E> {
 
 /// Entries that a worker takes at once: few, because one of them may be large.
 const BATCH: usize = 16;
-
-/// A set of paths by their hashes: a million of them fit in a small memory.
-#[derive(Default)]
-struct Paths {
-    state: RandomState,
-    seen: HashSet<u64>,
-}
-
-impl Paths {
-    fn add(&mut self, path: &[u8]) {
-        self.seen.insert(self.state.hash_one(path));
-    }
-
-    fn has(&self, path: &[u8]) -> bool {
-        self.seen.contains(&self.state.hash_one(path))
-    }
-}
 
 /// Which `lost+found` folders a snapshot has.
 ///
@@ -201,26 +188,6 @@ fn content(entry: &Entry, path: &Path) -> std::io::Result<vault::Digest> {
             0 => return Ok(hasher.finish()),
             count => hasher.update(&buffer[..count]),
         }
-    }
-}
-
-/// Depth that a tree may have before the search for what is extra gives up on a branch.
-const DEEPEST: usize = 4096;
-
-fn find_extra(folder: &Path, path: &mut Vec<u8>, paths: &Paths, extra: &mut Vec<Vec<u8>>) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let length = path.len();
-        if length > 0 {
-            path.push(b'/');
-        }
-        path.extend_from_slice(entry.file_name().as_bytes());
-        if !paths.has(path) {
-            extra.push(path.clone());
-        } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) && path.len() < DEEPEST {
-            find_extra(&entry.path(), path, paths, extra);
-        }
-        path.truncate(length);
     }
 }
 

@@ -35,6 +35,10 @@ pub struct Report {
     pub snapshot_finished: Timestamp,
     /// When the restore began and ended.
     pub started: Timestamp,
+    /// How often the stick was started for this restore: more than once after a cut.
+    pub starts: usize,
+    /// Folders of the stick with the boot code, tables and headers that were overwritten, each with `put-back.sh`.
+    pub saved: Vec<String>,
     /// When the comparison ended.
     pub finished: Timestamp,
     /// `uefi` or `bios`.

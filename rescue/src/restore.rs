@@ -10,13 +10,26 @@ use crate::screen::Screen;
 use crate::stop::Result;
 use crate::trust::Snapshot;
 
-/// Restores the whole snapshot. What belongs on the ESP lands in its empty folder and is put there later, by
-/// [`mount_points`].
+/// Restores the whole snapshot; `again` leaves alone what an earlier attempt completed. What belongs on the ESP lands in its empty folder
+/// and is put there later, by [`mount_points`].
 ///
 /// # Errors
 /// As the vault says; entries that could not be restored as they were are in the result.
-pub fn everything(screen: &Screen, vault: &Vault, snapshot: &Snapshot, key: &Identities) -> Result<Restored> {
-    restore(screen, vault, snapshot, key, Selection::All, "restored")
+pub fn everything(
+    screen: &Screen,
+    vault: &Vault,
+    snapshot: &Snapshot,
+    key: &Identities,
+    plan: &Plan,
+    again: bool,
+) -> Result<Restored> {
+    let whole =
+        Restore { skip_complete: again, except: left_out(plan), ..Restore::new(&snapshot.contents, key, TARGET) };
+    let restored = restore(screen, vault, whole, "restored")?;
+    if again {
+        screen.say(&format!("  {} files were complete already.", restored.skipped));
+    }
+    Ok(restored)
 }
 
 /// Restores what lies on the filesystems that were made last. None where there are none.
@@ -34,7 +47,13 @@ pub fn mount_points(
     if paths.is_empty() {
         return Ok(None);
     }
-    restore(screen, vault, snapshot, key, Selection::Paths(paths), "boot files").map(Some)
+    let some = Restore { select: Selection::Paths(paths), ..Restore::new(&snapshot.contents, key, TARGET) };
+    restore(screen, vault, some, "boot files").map(Some)
+}
+
+/// Mount points of disks that were left out: their folders come back empty.
+pub fn left_out(plan: &Plan) -> Vec<EntryPath> {
+    plan.without.iter().filter_map(|path| EntryPath::from_argument(path.as_bytes())).collect()
 }
 
 /// Mount points of the filesystems that are made last.
@@ -45,17 +64,9 @@ pub fn late_paths(plan: &Plan) -> impl Iterator<Item = &str> {
     })
 }
 
-fn restore(
-    screen: &Screen,
-    vault: &Vault,
-    snapshot: &Snapshot,
-    key: &Identities,
-    select: Selection,
-    what: &'static str,
-) -> Result<Restored> {
+fn restore(screen: &Screen, vault: &Vault, what_of: Restore<'_>, what: &'static str) -> Result<Restored> {
     let meter = screen.meter(what);
-    let request =
-        Restore { select, owner: true, progress: &meter, ..Restore::new(&snapshot.contents, key, Path::new(TARGET)) };
+    let request = Restore { owner: true, progress: &meter, ..what_of };
     let restored = vault.restore(&request)?;
     screen.say(&format!("  {} entries, {} {what}.", restored.entries, layout::Bytes(restored.bytes)));
     for problem in restored.problems.iter().take(20) {

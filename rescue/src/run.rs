@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use layout::plan::Plan;
+use layout::plan::{Plan, Step};
 use serde_json::json;
 use vault::{Identities, Restored};
 
 use crate::adapt::{self, Adaptation};
-use crate::apply::{self, Applier};
+use crate::apply::Applier;
 use crate::consent::{self, Order, Typed};
+use crate::journal::{Journal, Start, Unfinished};
 use crate::kernel::{self, End};
 use crate::prove::{self, Difference};
 use crate::report::Report;
@@ -18,7 +19,7 @@ use crate::stick::write_durably;
 use crate::stop::{Code, DiskState, OrStop, Result, Stop};
 use crate::trust::{self, Snapshot, Trusted};
 use crate::wake::{self, Awake};
-use crate::{planning, restore, unlock};
+use crate::{extra, guard, planning, restore, resume, saved, unlock};
 
 /// How long somebody may step in before an order is carried out.
 const STEP_IN: Duration = Duration::from_secs(3);
@@ -29,6 +30,8 @@ struct Agreed<'a> {
     key: Identities,
     plan: Plan,
     order: Option<&'a Order>,
+    /// The restore that was cut and is completed by this one, and where it goes on.
+    cut: Option<(&'a Unfinished, Start)>,
 }
 
 /// From power-on to the end. Gives what the machine does next.
@@ -41,30 +44,38 @@ pub fn run(screen: &Screen) -> Result<End> {
     let orders = consent::orders(screen, &awake.stick, &awake.root);
     let secure = kernel::secure_boot();
     screen.event("ready", json!({"snapshot": trusted.newest(), "seconds": kernel::uptime(), "secure_boot": secure}));
-    let agreed = match by_order(screen, &awake, &trusted, &orders)? {
+    let unfinished = Unfinished::find(&awake.stick);
+    let agreed = match by_order(screen, &awake, &trusted, &orders, unfinished.as_ref())? {
         Some(agreed) => Some(agreed),
-        None => by_hand(screen, &awake, &trusted)?,
+        None => by_hand(screen, &awake, &trusted, unfinished.as_ref())?,
     };
     let Some(agreed) = agreed else {
-        screen.say("No answer, no restore. The disks of this machine have not been written to.");
+        screen.say(match unfinished {
+            Some(_) => "No answer, no restore. In this run no disk of this machine has been written to.",
+            None => "No answer, no restore. The disks of this machine have not been written to.",
+        });
         return Ok(End::PowerOff);
     };
     carry_out(screen, &awake, &trusted, &agreed)
 }
 
-/// The first order that covers what would be done. One that does not is named, and somebody is asked instead.
+/// The first order that covers what would be done. One that does not is named, and somebody is asked instead. An order that was
+/// used covers the rest of the restore that it was used for.
 fn by_order<'a>(
     screen: &Screen,
     awake: &Awake,
     trusted: &'a Trusted,
     orders: &'a [Order],
+    unfinished: Option<&'a Unfinished>,
 ) -> Result<Option<Agreed<'a>>> {
     for order in orders {
-        if let Err(why) = order.covers(awake, trusted, None) {
+        let serial = order.snapshot(trusted);
+        let own = unfinished.filter(|cut| cut.continues(order.order.id.as_str(), serial));
+        if let Err(why) = order.covers(awake, trusted, None, own.is_some()) {
             screen.say(&why);
             continue;
         }
-        let Some(snapshot) = trusted.snapshot(order.snapshot(trusted)) else {
+        let Some(snapshot) = trusted.snapshot(serial) else {
             screen.say(&format!("The order {} is for a snapshot that is not on this stick.", order.order.id));
             continue;
         };
@@ -73,7 +84,8 @@ fn by_order<'a>(
         let plan = planning::plan_for(&awake.stick, snapshot, &order.choices());
         let plan = match plan
             .map_err(|stop| stop.to_string())
-            .and_then(|plan| order.covers(awake, trusted, Some(&plan)).map(|()| plan))
+            .and_then(|plan| order.covers(awake, trusted, Some(&plan), own.is_some()).map(|()| plan))
+            .and_then(|plan| still_its_own(own, &plan).map(|()| plan))
         {
             Ok(plan) => plan,
             Err(why) => {
@@ -83,16 +95,35 @@ fn by_order<'a>(
         };
         let Some(key) = unlock::unlock(screen, &trusted.vault, &awake.stick, snapshot, false)? else { continue };
         planning::show(screen, snapshot, &plan);
+        let cut = taken_up(screen, unfinished, snapshot, &plan);
         screen.stage(Stage::Consent);
         let prompt = format!("By order {}: begins in {} seconds. s is a shell.", order.order.id, STEP_IN.as_secs());
         screen.wait_or_shell(&prompt, STEP_IN);
-        return Ok(Some(Agreed { snapshot, key, plan, order: Some(order) }));
+        return Ok(Some(Agreed { snapshot, key, plan, order: Some(order), cut }));
     }
     Ok(None)
 }
 
-fn by_hand<'a>(screen: &Screen, awake: &Awake, trusted: &'a Trusted) -> Result<Option<Agreed<'a>>> {
-    let mut serial = trusted.newest();
+/// An order goes on unasked only with disks that are as its restore left them: what somebody put there since is not its own.
+fn still_its_own(cut: Option<&Unfinished>, plan: &Plan) -> Result<(), String> {
+    match cut {
+        Some(cut) if !cut.has_same_disks(plan) => {
+            Err("the restore that it was used for wrote to other disks".to_owned())
+        }
+        Some(cut) if cut.start(plan) == Start::Trees => resume::check_made(plan)
+            .map_err(|why| format!("the disks have been changed since its restore was cut: {why}")),
+        _ => Ok(()),
+    }
+}
+
+fn by_hand<'a>(
+    screen: &Screen,
+    awake: &Awake,
+    trusted: &'a Trusted,
+    unfinished: Option<&'a Unfinished>,
+) -> Result<Option<Agreed<'a>>> {
+    let cut = unfinished.map(|cut| cut.attempt.snapshot).filter(|serial| trusted.snapshot(*serial).is_some());
+    let mut serial = cut.unwrap_or(trusted.newest());
     let mut key: Option<Identities> = None;
     loop {
         let missing = || Stop::new(Code::NoMedium, format!("there is no snapshot {serial}"), "Choose another.");
@@ -103,41 +134,82 @@ fn by_hand<'a>(screen: &Screen, awake: &Awake, trusted: &'a Trusted) -> Result<O
             key = unlock::unlock(screen, &trusted.vault, &awake.stick, snapshot, true)?;
         }
         let Some(opened) = &key else { return Ok(None) };
-        let Some(plan) = planning::plan_asking(screen, &awake.stick, snapshot)? else { return Ok(None) };
+        let begun = unfinished.filter(|cut| cut.attempt.snapshot == serial).map(Unfinished::choices);
+        let known = begun.and_then(|choices| planning::plan_for(&awake.stick, snapshot, &choices).ok());
+        let plan = match known {
+            Some(plan) => Some(plan),
+            None => planning::plan_asking(screen, &awake.stick, snapshot)?,
+        };
+        let Some(plan) = plan else { return Ok(None) };
         planning::show(screen, snapshot, &plan);
+        let cut = taken_up(screen, unfinished, snapshot, &plan);
         match consent::ask(screen, trusted, &plan, serial)? {
-            Typed::Consent => return Ok(Some(Agreed { snapshot, key: opened.clone(), plan, order: None })),
+            Typed::Consent => return Ok(Some(Agreed { snapshot, key: opened.clone(), plan, order: None, cut })),
             Typed::Other(other) => serial = other,
             Typed::No => return Ok(None),
         }
     }
 }
 
+/// The unfinished restore where the plan is of its snapshot and its disks, and where it goes on; says so.
+fn taken_up<'a>(
+    screen: &Screen,
+    unfinished: Option<&'a Unfinished>,
+    snapshot: &Snapshot,
+    plan: &Plan,
+) -> Option<(&'a Unfinished, Start)> {
+    let cut = unfinished?;
+    let begun = cut.attempt.begun.strftime("%Y-%m-%d %H:%M UTC");
+    if cut.attempt.snapshot != snapshot.serial || !cut.has_same_disks(plan) {
+        let of = cut.attempt.snapshot;
+        screen.say(&format!("A restore of snapshot {of} to other disks, begun {begun}, is not finished and stays so."));
+        return None;
+    }
+    screen.say(&format!("A restore to these disks, begun {begun}, is not finished: it ended {}.", cut.place(plan)));
+    if let Some(why) = cut.failure() {
+        screen.say(&format!("It ended by itself: {why}"));
+    }
+    let mut from = cut.start(plan);
+    if from == Start::Trees
+        && let Err(why) = resume::check_made(plan)
+    {
+        from = Start::FirstWrite(why);
+    }
+    screen.say(&match &from {
+        Start::Beginning => "No disk had been written to: it begins anew.".to_owned(),
+        Start::FirstWrite(why) => {
+            format!("The filesystems are made anew, because {why}. What was on the disks before is saved already.")
+        }
+        Start::Trees => {
+            "The plan and the disks are the same: it goes on with the files, and keeps those that are complete."
+                .to_owned()
+        }
+    });
+    Some((cut, from))
+}
+
 fn carry_out(screen: &Screen, awake: &Awake, trusted: &Trusted, agreed: &Agreed) -> Result<End> {
-    let Agreed { snapshot, key, plan, order } = agreed;
-    let started = Timestamp::now();
-    let stamp = started.strftime("%Y%m%dT%H%M%SZ").to_string();
+    let Agreed { snapshot, key, plan, order, .. } = agreed;
     let mut seconds = vec![("consent", kernel::uptime())];
     screen.event("consent", json!({"by": if order.is_some() { "order" } else { "typed" }}));
 
-    apply::guard(screen, &awake.stick, plan)?;
-    awake.stick.make_writable()?;
-    let journal = awake.stick.data("reports").join(format!("{stamp}-restore.log"));
-    std::fs::create_dir_all(awake.stick.data("reports")).and_then(|()| screen.events().journal_to(&journal)).or_stop(
-        Code::NoSpace,
-        "beginning the journal on the stick",
-        "Free some space on the stick and start again.",
-    )?;
-    if let Some(order) = order {
-        order.mark_used(awake)?;
-    }
-    let mut applier = Applier::new(screen, &awake.stick, plan, &stamp);
-    plan.before.iter().try_for_each(|step| applier.step(step))?;
+    guard::guard(screen, &awake.stick, plan)?;
+    let (journal, mut applier, from) = begin(screen, awake, agreed)?;
+    make(&journal, &mut applier, plan, &from)?;
     seconds.push(("apply", kernel::uptime()));
 
     screen.stage(Stage::Restore);
-    restore::remove_new_lost_found(plan, prove::lost_and_found(&trusted.vault, snapshot, key)?);
-    let mut restored = restore::everything(screen, &trusted.vault, snapshot, key)?;
+    begin_stage(screen, &journal, "restore")?;
+    if from == Start::Trees {
+        let removed = extra::remove(&trusted.vault, snapshot, key)?;
+        screen.say(&format!("  {removed} things removed that are not in the snapshot."));
+    } else {
+        restore::remove_new_lost_found(plan, prove::lost_and_found(&trusted.vault, snapshot, key)?);
+    }
+    let mut restored = restore::everything(screen, &trusted.vault, snapshot, key, plan, from == Start::Trees)?;
+    // From here on it may boot: every file is in place.
+    begin_stage(screen, &journal, "boot files")?;
+    DiskState::Bootable.set();
     plan.after.iter().try_for_each(|step| applier.step(step))?;
     if let Some(late) = restore::mount_points(screen, &trusted.vault, snapshot, key, plan)? {
         // The same paths were restored before, into the folder below the mount point: what counts is the second time.
@@ -148,24 +220,91 @@ fn carry_out(screen: &Screen, awake: &Awake, trusted: &Trusted, agreed: &Agreed)
     }
     seconds.push(("restore", kernel::uptime()));
 
+    begin_stage(screen, &journal, "adapt")?;
     let adaptation = match &snapshot.host {
         Some(host) => adapt::adapt(screen, host, plan)?,
         None => Adaptation::default(),
     };
     seconds.push(("adapt", kernel::uptime()));
-    let proof = prove::prove(screen, &trusted.vault, snapshot, key, &adaptation)?;
+    begin_stage(screen, &journal, "prove")?;
+    let proof = prove::prove(screen, &trusted.vault, snapshot, key, &adaptation, &restore::left_out(plan))?;
     seconds.push(("prove", kernel::uptime()));
-    let mut report = begin_report(snapshot, plan, *order, started, seconds, &restored);
+    let mut report = begin_report(snapshot, plan, *order, &journal, seconds, &restored);
+    report.saved = saved::folders(&awake.stick, &journal.stamp, plan);
     report.conclude(proof, adaptation);
-    finish(screen, awake, &mut report, &mut applier, &stamp)?;
+    finish(screen, awake, &mut report, &mut applier, journal)?;
     Ok(next(screen, *order, &report))
+}
+
+/// The stick is made writable, the journal is begun or taken up, and with it the order is used.
+fn begin<'a>(screen: &'a Screen, awake: &'a Awake, agreed: &'a Agreed<'_>) -> Result<(Journal, Applier<'a>, Start)> {
+    let Agreed { snapshot, plan, order, cut, .. } = agreed;
+    let mut from = cut.as_ref().map_or(Start::Beginning, |(_, from)| from.clone());
+    if from == Start::Beginning {
+        saved::check_room(plan)?;
+    } else {
+        DiskState::Unbootable.set();
+    }
+    awake.stick.make_writable()?;
+    let mut applier = Applier::new(screen, &awake.stick, plan);
+    if from == Start::Trees
+        && let Err(stop) = resume::take_up(plan, &mut applier)
+    {
+        applier.unmount()?;
+        screen.say(&format!("{stop}: the filesystems are made anew."));
+        from = Start::FirstWrite(stop.message);
+    }
+    let by = order.map(|order| order.order.id.as_str());
+    let unfinished = cut.as_ref().map(|(unfinished, _)| (*unfinished, &from));
+    let journal = Journal::open(&awake.stick, snapshot.serial, plan, by, unfinished)?;
+    let log = awake.stick.data("reports").join(format!("{}-restore.log", journal.stamp));
+    screen.events().journal_to(&log).or_stop(
+        Code::NoSpace,
+        "beginning the log on the stick",
+        "Free some space on the stick and start again.",
+    )?;
+    let word = match from {
+        Start::Beginning => "beginning",
+        Start::FirstWrite(_) => "first-write",
+        Start::Trees => "trees",
+    };
+    screen.event("begin", json!({"from": word, "starts": journal.starts, "stamp": journal.stamp}));
+    if let Some(order) = order {
+        order.mark_used(awake)?;
+    }
+    applier.stamp.clone_from(&journal.stamp);
+    Ok((journal, applier, from))
+}
+
+/// The steps before the trees that are not done yet.
+fn make(journal: &Journal, applier: &mut Applier<'_>, plan: &Plan, from: &Start) -> Result<()> {
+    for (number, step) in plan.before.iter().enumerate() {
+        let is_done = match from {
+            Start::Beginning => false,
+            Start::FirstWrite(_) => matches!(step, Step::Save { .. }),
+            Start::Trees => true,
+        };
+        if !is_done {
+            journal.begun(number)?;
+            applier.step(step)?;
+            rustix::fs::sync();
+            journal.done(number)?;
+        }
+    }
+    Ok(())
+}
+
+fn begin_stage(screen: &Screen, journal: &Journal, name: &str) -> Result<()> {
+    journal.stage(name)?;
+    screen.event("stage", json!({"name": name, "uptime": kernel::uptime()}));
+    Ok(())
 }
 
 fn begin_report(
     snapshot: &Snapshot,
     plan: &Plan,
     order: Option<&Order>,
-    started: Timestamp,
+    journal: &Journal,
     seconds: Vec<(&'static str, f64)>,
     restored: &Restored,
 ) -> Report {
@@ -178,7 +317,9 @@ fn begin_report(
         host: snapshot.host_name.to_string(),
         snapshot: snapshot.serial,
         snapshot_finished: snapshot.finished,
-        started,
+        started: journal.begun,
+        starts: journal.starts,
+        saved: Vec::new(),
         finished: Timestamp::now(),
         firmware: if kernel::uefi() { "uefi" } else { "bios" },
         consent: if order.is_some() { "order" } else { "typed" },
@@ -197,8 +338,15 @@ fn begin_report(
     }
 }
 
-fn finish(screen: &Screen, awake: &Awake, report: &mut Report, applier: &mut Applier, stamp: &str) -> Result<()> {
-    report.write_into_system(stamp).or_stop(
+fn finish(
+    screen: &Screen,
+    awake: &Awake,
+    report: &mut Report,
+    applier: &mut Applier<'_>,
+    journal: Journal,
+) -> Result<()> {
+    let stamp = journal.stamp.clone();
+    report.write_into_system(&stamp).or_stop(
         Code::NoSpace,
         "writing the report into the restored system",
         "The system is restored without it.",
@@ -210,6 +358,7 @@ fn finish(screen: &Screen, awake: &Awake, report: &mut Report, applier: &mut App
         "The system is restored; the report lies in it at /var/lib/lifeboat/restores.",
     )?;
     applier.unmount()?;
+    journal.close()?;
     DiskState::Proven.set();
     for difference in report.differences.iter().take(20) {
         screen.say(&format!("  differs: {}: {}", difference.path, difference.reason));

@@ -146,7 +146,7 @@ impl DiskState {
         match self {
             Self::Untouched => "The disks of this machine have not been written to.",
             Self::Unbootable => {
-                "The target disk is partly written and does not boot. Start the restore again; it begins anew."
+                "The target disk is partly written and does not boot. Start this stick again: it goes on with the restore."
             }
             Self::Bootable => {
                 "The files are restored; the boot loader is not finished. Start the restore again to be sure."

@@ -44,11 +44,7 @@ pub enum TableError {
 /// # Errors
 /// [`TableError`].
 pub fn write<D: DiskDevice>(disk: &mut D, size: u64, table: &NewTable) -> Result<(), TableError> {
-    let sector = match table.logical_sector {
-        512 => LogicalBlockSize::Lb512,
-        4096 => LogicalBlockSize::Lb4096,
-        other => return Err(TableError::Sector(other)),
-    };
+    let sector = sector(table)?;
     let sectors = size / u64::from(table.logical_sector);
     let mut builder = HeaderBuilder::new();
     builder.disk_guid(guid(table.guid.as_str())?).backup_lba(sectors - 1).num_parts(table.capacity);
@@ -78,6 +74,22 @@ pub fn write<D: DiskDevice>(disk: &mut D, size: u64, table: &NewTable) -> Result
     primary.write_primary(disk, sector)?;
     disk.flush()?;
     read_back(disk, sector, table, &entries)
+}
+
+/// Reads the table of a disk and compares it with `table`, which was written to it before.
+///
+/// # Errors
+/// [`TableError`], when it is another one.
+pub fn check<D: DiskDevice>(disk: &mut D, table: &NewTable) -> Result<(), TableError> {
+    read_back(disk, sector(table)?, table, &entries(table)?)
+}
+
+fn sector(table: &NewTable) -> Result<LogicalBlockSize, TableError> {
+    match table.logical_sector {
+        512 => Ok(LogicalBlockSize::Lb512),
+        4096 => Ok(LogicalBlockSize::Lb4096),
+        other => Err(TableError::Sector(other)),
+    }
 }
 
 fn guid(text: &str) -> Result<Uuid, TableError> {

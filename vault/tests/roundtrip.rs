@@ -142,6 +142,22 @@ fn a_selection_restores_those_paths_and_the_folders_that_lead_there() {
 }
 
 #[test]
+fn a_folder_that_is_left_out_comes_back_empty_with_its_metadata() {
+    let scratch = Scratch::new();
+    let source = scratch.path("source");
+    zoo(&source);
+    let (vault, identities) = small_vault(&scratch.path("vault"));
+    let contents = vault.backup(&Backup::new(&source, "host", 1)).unwrap().contents;
+    let dest = scratch.folder("dest");
+    let mut rest = Restore::new(&contents, &identities, &dest);
+    rest.except = vec![EntryPath::from_argument(b"/shut").unwrap()];
+    assert_eq!(vault.restore(&rest).unwrap().problems, []);
+    let mut wanted = tree::describe(&source);
+    wanted.retain(|name, _| !name.starts_with(b"shut/"));
+    assert_eq!(tree::describe(&dest), wanted);
+}
+
+#[test]
 fn excluded_folders_are_kept_empty_and_named() {
     let scratch = Scratch::new();
     let source = scratch.folder("source");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::machine::{Bus, Disk, Firmware, Machine};
+use crate::machine::{Bus, Disk, Firmware, Machine, Trouble};
 
 /// The firmware's code; its variables start as a copy of [`OVMF_VARS`].
 pub(crate) const OVMF_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
@@ -98,9 +98,9 @@ fn disk(disk: &Disk, number: usize, before: &[Disk]) -> Vec<String> {
     let snapshot = if disk.snapshot { "on" } else { "off" };
     let image = escape_path(&disk.image);
     let medium = if disk.bus == Bus::Disc { ",media=cdrom,readonly=on" } else { "" };
-    let drive = format!(
-        "if=none,id=disk{number},format=raw,cache=unsafe,discard=unmap,snapshot={snapshot},file={image}{medium}"
-    );
+    let file = file(disk.trouble, &image);
+    let drive =
+        format!("if=none,id=disk{number},format=raw,cache=unsafe,discard=unmap,snapshot={snapshot},{file}{medium}");
     let device = match disk.bus {
         Bus::Virtio => "virtio-blk-pci".to_owned(),
         Bus::Sata => {
@@ -112,13 +112,36 @@ fn disk(disk: &Disk, number: usize, before: &[Disk]) -> Vec<String> {
         Bus::Usb => "usb-storage,bus=usb.0,removable=on".to_owned(),
     };
     let boot = disk.boot.map(|index| format!(",bootindex={index}")).unwrap_or_default();
-    let device = format!("{device},drive=disk{number},serial={}{boot}", escape(&disk.serial));
+    let device = format!("{device},drive=disk{number},serial={}{boot},id={}", escape(&disk.serial), device_id(number));
     vec!["-drive".to_owned(), drive, "-device".to_owned(), device]
 }
 
 /// The first port of the AHCI controller that no disk before has.
 fn ahci_port(before: &[Disk]) -> usize {
     before.iter().filter(|other| matches!(other.bus, Bus::Sata | Bus::Disc)).count()
+}
+
+/// The name of a disk's device for QEMU's commands.
+pub(crate) fn device_id(number: usize) -> String {
+    format!("plug{number}")
+}
+
+/// The image, and what is wrong with it.
+fn file(trouble: Option<Trouble>, image: &str) -> String {
+    let broken = |kind: &str, sector: u64| {
+        let rule = "file.inject-error.0";
+        format!(
+            "file.driver=blkdebug,file.image.driver=file,file.image.filename={image},{rule}.event=none,\
+             {rule}.iotype={kind},{rule}.sector={sector},{rule}.errno=5,{rule}.once=off,{rule}.immediately=off"
+        )
+    };
+    match trouble {
+        None => format!("file={image}"),
+        Some(Trouble::WriteProtected) => format!("file={image},readonly=on"),
+        Some(Trouble::Slow(bytes)) => format!("file={image},throttling.bps-total={bytes}"),
+        Some(Trouble::BadToRead(sector)) => broken("read", sector),
+        Some(Trouble::BadToWrite(sector)) => broken("write", sector),
+    }
 }
 
 /// A comma ends a value unless it is doubled.

@@ -29,18 +29,39 @@ pub struct Disk {
     pub(crate) serial: String,
     pub(crate) snapshot: bool,
     pub(crate) boot: Option<u32>,
+    pub(crate) trouble: Option<Trouble>,
+}
+
+/// What is wrong with a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// A switch on it makes it read-only.
+    WriteProtected,
+    /// No more than so many bytes each second.
+    Slow(u64),
+    /// Reading this sector of 512 bytes fails.
+    BadToRead(u64),
+    /// Writing this sector of 512 bytes fails.
+    BadToWrite(u64),
 }
 
 impl Disk {
     /// A disk that shows the raw file `image` to the guest, with this serial number (20 characters at most).
     pub fn new(image: impl Into<PathBuf>, bus: Bus, serial: &str) -> Self {
-        Self { image: image.into(), bus, serial: serial.to_owned(), snapshot: false, boot: None }
+        Self { image: image.into(), bus, serial: serial.to_owned(), snapshot: false, boot: None, trouble: None }
     }
 
     /// What the guest writes is thrown away at the end; the file stays as it is.
     #[must_use]
     pub fn snapshot(mut self) -> Self {
         self.snapshot = true;
+        self
+    }
+
+    /// Something is wrong with it.
+    #[must_use]
+    pub fn with(mut self, trouble: Trouble) -> Self {
+        self.trouble = Some(trouble);
         self
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::agent::{Answer, Assembly, request};
-use crate::args::{OVMF_CODE, OVMF_VARS, SECURE_CODE, SECURE_VARS, arguments};
+use crate::args::{OVMF_CODE, OVMF_VARS, SECURE_CODE, SECURE_VARS, arguments, device_id};
 use crate::error::VmError;
 use crate::machine::{Firmware, Machine};
 use crate::qmp::Qmp;
@@ -188,6 +188,14 @@ impl Running {
     /// When QEMU refuses.
     pub fn picture(&mut self, file: &Path) -> Result<(), VmError> {
         self.qmp("screendump", &json!({"filename": file, "format": "png"}))
+    }
+
+    /// Pulls out a disk, counted from 0 in the order in which disks were added: a USB stick that somebody stumbles over.
+    ///
+    /// # Errors
+    /// When QEMU refuses: its bus has no hot plug.
+    pub fn unplug(&mut self, disk: usize) -> Result<(), VmError> {
+        self.qmp("device_del", &json!({"id": device_id(disk)}))
     }
 
     /// Waits until the guest has switched itself off, or has restarted, which ends QEMU as well.

@@ -141,7 +141,7 @@ fn steps_come_in_an_order_that_leaves_the_disk_unbootable_to_the_end() {
     assert_eq!(
         before,
         [
-            "save the old boot code and partition tables of /dev/nvme0n1",
+            "save the old boot code, tables and headers of /dev/nvme0n1 (8.00 MiB)",
             "clear boot code and old signatures on /dev/nvme0n1",
             "write the partition table of /dev/nvme0n1 (5 partitions)",
             "make swap u-swap on /dev/nvme0n1p3",
@@ -169,9 +169,12 @@ fn the_plan_prints_what_is_destroyed_what_is_made_and_why() {
     assert_eq!(
         text,
         "\
-Disk /dev/nvme0n1 (Model, serial NEW, 2.00 GiB)
-  takes the place of /dev/old (serial OLD, 1.00 GiB):
-  it is the only disk that can be a target.
+           recorded                       HERE, AND OVERWRITTEN
+  disk     /dev/old                       /dev/nvme0n1
+  serial   OLD                            NEW
+  model    Model                          Model
+  size     1.00 GiB                       2.00 GiB
+  Chosen because it is the only disk that can be a target.
   DESTROYED is what it holds now:
     /dev/nvme0n1p1     700 MiB  ntfs \"Windows\"
   MADE is:
@@ -192,6 +195,48 @@ fn a_plan_survives_json() {
     let plan = plan(&host(), &captured, &[stick(), target()], &[]).unwrap();
     let json = serde_json::to_string(&plan).unwrap();
     assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan);
+}
+
+#[test]
+fn a_disk_with_data_can_be_left_out_and_the_disk_with_root_cannot() {
+    let mut layout = host();
+    layout.nodes.push(node("srv", &["data"], 100, ext("u-srv")));
+    layout.mounts.push(mount("srv", "/srv", "ext4"));
+    let left = |serial: &str| [Choice { target: NO_DISK.to_owned(), recorded: Some(serial.to_owned()) }];
+    let all = |_: &NodeId| true;
+    assert!(matches!(
+        plan(&layout, &all, &[target()], &[]),
+        Err(PlanError::Match(MatchError::Ambiguous { .. } | MatchError::NoCandidate { .. }))
+    ));
+    let found = plan(&layout, &all, &[target()], &left("DATA")).unwrap();
+    assert_eq!((found.disks.len(), found.without.as_slice()), (1, ["/srv".to_owned()].as_slice()));
+    assert!(found.notes.contains(&"/srv does not come back: its disk was left out".to_owned()), "{:?}", found.notes);
+    assert!(!found.before.iter().any(|step| matches!(step, Step::Mount { path, .. } if path == "/srv")));
+    let mut nested = layout.clone();
+    nested.mounts[1].path = "/srv/home".to_owned();
+    let error = plan(&nested, &all, &[target()], &left("DATA")).unwrap_err().to_string();
+    assert!(error.contains("/srv/home lies below /srv"), "{error}");
+    let error = plan(&layout, &all, &[target()], &left("OLD")).unwrap_err().to_string();
+    assert!(error.contains("cannot be left out"), "{error}");
+    let error = plan(&layout, &all, &[target()], &left("NEVER")).unwrap_err().to_string();
+    assert!(error.contains("no disk \"NEVER\""), "{error}");
+}
+
+#[test]
+fn what_is_overwritten_is_saved_first() {
+    let found = plan(&host(), &captured, &[target()], &[]).unwrap();
+    let Step::Save { regions, .. } = &found.before[0] else { panic!("{:?}", found.before[0]) };
+    let Step::Clear { starts, whole, .. } = &found.before[1] else { panic!("{:?}", found.before[1]) };
+    let covered = |start: Bytes, length: Bytes| {
+        regions.iter().any(|(from, long)| from.0 <= start.0 && start.0 + length.0 <= from.0 + long.0)
+    };
+    assert!(
+        starts.iter().all(|start| covered(*start, EDGE))
+            && whole.iter().all(|(start, length)| covered(*start, *length))
+    );
+    // What lies there now has 700 MiB: its last MiB may hold a RAID superblock.
+    let held = &found.disks[0].target.holds[0];
+    assert!(covered(Bytes(held.start.0 + held.size.0 - EDGE.0), EDGE), "{regions:?}");
 }
 
 #[test]

@@ -6,11 +6,15 @@ use super::{Device, DiskPlan, Plan, Step};
 use crate::gpt::ESP;
 use crate::graph::{Kind, Layout, Node, NodeId};
 use crate::solve::NewPartition;
+use crate::units::Bytes;
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Save { disk } => write!(f, "save the old boot code and partition tables of {disk}"),
+            Self::Save { disk, regions } => {
+                let size = regions.iter().map(|(_, length)| length.0).sum();
+                write!(f, "save the old boot code, tables and headers of {disk} ({})", Bytes(size))
+            }
             Self::Clear { disk, .. } => write!(f, "clear boot code and old signatures on {disk}"),
             Self::WriteGpt { disk, table } => {
                 write!(f, "write the partition table of {disk} ({} partitions)", table.partitions.len())
@@ -88,20 +92,45 @@ fn describe_node(node: &Node) -> String {
         Kind::Opaque(opaque) => return format!("{} (not restored)", opaque.what),
         Kind::Disk(_) | Kind::Partition(_) => return String::new(),
     };
+    // The first digits tell filesystems apart; all of them do not fit on a line.
+    let id: String = id.chars().take(9).collect();
+    let id = id.trim_end_matches('-');
     if label.is_empty() { format!("{what} {id}") } else { format!("{what} {id} {label:?}") }
+}
+
+/// A name that a table of 80 columns has room for.
+fn short(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most - 1).chain(['~']).collect()
+}
+
+fn or_none(text: &str) -> &str {
+    if text.is_empty() { "none" } else { text }
 }
 
 impl fmt::Display for DiskPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "Disk {}", self.target)?;
-        writeln!(f, "  takes the place of {}:", self.recorded_text)?;
-        writeln!(f, "  {}.", self.why)?;
-        if self.target.holds.is_empty() {
+        let (old, new) = (&self.old, &self.target);
+        let (old_size, new_size) = (old.size.to_string(), new.size.to_string());
+        let serial = |serial: &Option<String>| serial.clone().unwrap_or_default();
+        writeln!(f, "           {:<30} HERE, AND OVERWRITTEN", "recorded")?;
+        for (what, old, new) in [
+            ("disk", old.path.as_str(), new.path.as_str()),
+            ("serial", &serial(&old.serial), &serial(&new.disk.serial)),
+            ("model", &old.model, &new.disk.model),
+            ("size", &old_size, &new_size),
+        ] {
+            writeln!(f, "  {what:<8} {:<30} {}", short(or_none(old), 29), short(or_none(new), 38))?;
+        }
+        writeln!(f, "  Chosen because {}.", self.why)?;
+        if new.holds.is_empty() {
             writeln!(f, "  It holds nothing that is known here.")?;
         } else {
             writeln!(f, "  DESTROYED is what it holds now:")?;
         }
-        for held in &self.target.holds {
+        for held in &new.holds {
             writeln!(f, "    {:<16} {:>9}  {}", held.path, held.size.to_string(), held.what)?;
         }
         writeln!(f, "  MADE is:")?;

@@ -12,7 +12,7 @@ use manifest::host::{Host, LoaderKind};
 use super::{Adaptation, Room};
 use crate::apply::TARGET;
 use crate::screen::Screen;
-use crate::stop::{Code, DiskState, Result, Stop};
+use crate::stop::{Code, Result, Stop};
 
 /// An emulated machine takes a minute for what hardware does in seconds.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -32,7 +32,6 @@ pub fn install(screen: &Screen, room: &Room, host: &Host, plan: &Plan, done: &mu
             "The files are restored. Open a shell and install the boot loader by hand.",
         ));
     }
-    DiskState::Bootable.set();
     let boot_disks = || {
         plan.disks.iter().filter(|disk| disk.table.partitions.iter().any(|p| p.entry.type_guid.as_str() == BIOS_BOOT))
     };

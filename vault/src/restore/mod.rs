@@ -39,6 +39,8 @@ pub struct Restore<'a> {
     pub dest: PathBuf,
     /// All of it, or some paths.
     pub select: Selection,
+    /// Folders that come back empty: what is below them is left out.
+    pub except: Vec<EntryPath>,
     /// Restore owners, devices and the xattrs that need root. Without it each entry that lacks something is a problem; when
     /// there are very many, the rest of those that lack owner or xattrs only are counted in one problem of the root.
     pub owner: bool,
@@ -68,6 +70,7 @@ impl<'a> Restore<'a> {
             identities,
             dest: dest.into(),
             select: Selection::All,
+            except: Vec::new(),
             owner: rustix::process::geteuid().is_root(),
             devices: rustix::process::geteuid().is_root(),
             skip_complete: false,
@@ -117,7 +120,7 @@ impl Vault {
         }
         catalogue.check()?;
         let tree = Tree::open(&restore.dest, restore.owner)?;
-        let scope = Scope::new(&restore.select, &catalogue)?;
+        let scope = Scope::new(&restore.select, &restore.except, &catalogue)?;
         let totals = &restore.contents.totals;
         if restore.select == Selection::All {
             restore.progress.expect(totals.bytes, totals.entries);
@@ -137,14 +140,17 @@ impl Vault {
 /// What is restored, and under which name.
 struct Scope {
     paths: Option<Vec<EntryPath>>,
+    /// What is below these is not.
+    except: Vec<EntryPath>,
     /// First names that are not wanted, and the name that stands in for each: the first wanted one of the same inode.
     stand_ins: HashMap<EntryPath, EntryPath>,
 }
 
 impl Scope {
-    fn new(select: &Selection, catalogue: &SealedCatalogue) -> Result<Self> {
-        let Selection::Paths(paths) = select else { return Ok(Scope { paths: None, stand_ins: HashMap::new() }) };
-        let mut scope = Scope { paths: Some(paths.clone()), stand_ins: HashMap::new() };
+    fn new(select: &Selection, except: &[EntryPath], catalogue: &SealedCatalogue) -> Result<Self> {
+        let mut scope = Scope { paths: None, except: except.to_vec(), stand_ins: HashMap::new() };
+        let Selection::Paths(paths) = select else { return Ok(scope) };
+        scope.paths = Some(paths.clone());
         let mut found: HashSet<&EntryPath> = HashSet::new();
         for entry in catalogue.lines()? {
             let entry = entry?;
@@ -163,13 +169,21 @@ impl Scope {
     }
 
     fn wants(&self, path: &EntryPath) -> bool {
+        !self.leaves_out(path) && self.wants_by_name(path)
+    }
+
+    fn leaves_out(&self, path: &EntryPath) -> bool {
+        self.except.iter().any(|folder| path != folder && path.is_at_or_below(folder))
+    }
+
+    fn wants_by_name(&self, path: &EntryPath) -> bool {
         self.paths.as_ref().is_none_or(|paths| paths.iter().any(|wanted| path.is_at_or_below(wanted)))
     }
 
     /// Whether a folder is wanted itself or leads to something wanted.
     fn wants_folder(&self, path: &EntryPath) -> bool {
         let leads = |wanted: &EntryPath| path.is_at_or_below(wanted) || wanted.is_at_or_below(path);
-        self.paths.as_ref().is_none_or(|paths| paths.iter().any(leads))
+        !self.leaves_out(path) && self.paths.as_ref().is_none_or(|paths| paths.iter().any(leads))
             || self.stand_ins.values().any(|name| name.is_at_or_below(path))
     }
 }
