@@ -489,4 +489,6 @@ fn make(layout: &Layout, node: &Node, place: &Place, places: &BTreeMap<NodeId, P
 }
 
 #[cfg(test)]
+mod stack_tests;
+#[cfg(test)]
 mod tests;

@@ -159,6 +159,3 @@ impl fmt::Display for Plan {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod stack_tests;
