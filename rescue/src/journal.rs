@@ -206,7 +206,11 @@ fn essence(plan: &Plan) -> Value {
 fn reduce(value: &mut Value, names: &[(&str, &str)]) {
     match value {
         Value::Object(map) => {
-            map.retain(|name, _| !["holds", "starts", "regions", "why", "barred"].contains(&name.as_str()));
+            // Where is saved and cleared depends on what the disk holds now, whatever fields say so.
+            if ["save", "clear"].iter().any(|step| map.get("step") == Some(&Value::from(*step))) {
+                map.retain(|name, _| ["step", "disk"].contains(&name.as_str()));
+            }
+            map.retain(|name, _| !["holds", "why", "barred"].contains(&name.as_str()));
             map.values_mut().for_each(|value| reduce(value, names));
         }
         Value::Array(list) => list.iter_mut().for_each(|value| reduce(value, names)),

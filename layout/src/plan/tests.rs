@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::disk::{Disk, Table};
-use crate::gpt::{BIOS_BOOT, GptTable, Partition};
+use crate::gpt::{BIOS_BOOT, ESP, GptTable, Partition};
 use crate::graph::Opaque;
 use crate::matching::{Barred, Held};
 use crate::units::Guid;

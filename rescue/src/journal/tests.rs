@@ -85,7 +85,7 @@ fn host() -> Layout {
 fn present(path: &str, serial: &str, holds: &[&str]) -> Present {
     let held = |what: &&str| Held {
         path: format!("{path}1"),
-        start: Bytes(7 * MIB),
+        start: Bytes((what.len() as u64 + 1) * MIB),
         size: Bytes(9 * MIB),
         what: (*what).to_owned(),
     };
