@@ -287,7 +287,7 @@ mod tests {
         let mib = EDGE.0 as usize;
         fs::write(&path, vec![0xff; 8 * mib]).unwrap();
         let (far, near) = (Bytes(1 << 40), Bytes(3 * EDGE.0));
-        clear(path.to_str().unwrap(), &[near, far], &[(Bytes(5 * EDGE.0), EDGE)]).unwrap();
+        clear(path.to_str().unwrap(), &[near, far], &[near, far], &[(Bytes(5 * EDGE.0), EDGE)]).unwrap();
         let bytes = fs::read(&path).unwrap();
         fs::remove_file(&path).unwrap();
         let zeroed: Vec<bool> = bytes.chunks(mib).map(|chunk| chunk.iter().all(|byte| *byte == 0)).collect();
