@@ -64,9 +64,11 @@ storage:
 	@sh scripts/install.sh scripts/s3/packages.txt
 	cargo test -p builder --test s3 --test rclone
 
-# One machine at a time: two processors do not emulate four.
+# One machine at a time: two processors do not emulate four. SCENARIOS="lvm raid" runs those only. The packages are the same as for
+# `programs`, so that nothing is compiled twice.
+SCENARIOS = $(basename $(notdir $(wildcard qemu-tests/tests/*.rs)))
 scenarios: programs $(SAMPLE)/raw.env
-	cargo test --release -p qemu-tests --tests --no-fail-fast -- --test-threads=1 --nocapture
+	cargo test --release -p builder -p rescue -p qemu-tests $(addprefix --test ,$(SCENARIOS)) --no-fail-fast -- --test-threads=1 --nocapture
 
 # BENCH="--trees root --rounds 1" and so on: `bench --help`. Root, for the owners of files and for a fair restore.
 .PHONY: bench
