@@ -9,9 +9,11 @@
 
 mod adapt;
 mod apply;
+mod btrfs;
 mod consent;
 mod console;
 mod disks;
+mod dos;
 mod events;
 mod kernel;
 mod modules;

@@ -208,7 +208,7 @@ fn finish(screen: &Screen, awake: &Awake, report: &mut Report, applier: &mut App
         "writing the report to the stick",
         "The system is restored; the report lies in it at /var/lib/lifeboat/restores.",
     )?;
-    applier.unmount()?;
+    applier.finish()?;
     DiskState::Proven.set();
     for difference in report.differences.iter().take(20) {
         screen.say(&format!("  differs: {}: {}", difference.path, difference.reason));

@@ -13,8 +13,8 @@ use layout::gpt::{BIOS_BOOT, ESP};
 use layout::{Kind, Layout, Node, NodeId};
 use manifest::host::{Coverage, Item, Verdict};
 
-use super::Waiver;
 use super::pattern::fits;
+use super::{Waiver, btrfs};
 
 /// Kinds of devices that are left out by default, and why.
 pub const LEFT_OUT: &[(&str, &str)] = &[
@@ -58,7 +58,14 @@ pub fn coverage(layout: &Layout, waivers: &[Waiver], stick: Option<&str>) -> Cov
     if !items.iter().any(|item| item.mount.as_deref() == Some("/")) {
         items.push(no_root());
     }
-    let unused = waivers.iter().filter(|waiver| !layout.nodes.iter().any(|node| judge.named(node, &waiver.pattern)));
+    let restores =
+        |node: &NodeId| items.iter().any(|item| item.node == *node && matches!(item.verdict, Verdict::Captured { .. }));
+    let subvolumes = btrfs::items(layout, restores, |name| judge.waived(name));
+    items.extend(subvolumes);
+    let used = |waiver: &&Waiver| {
+        layout.nodes.iter().any(|node| judge.named(node, &waiver.pattern) || names_subvolume(node, &waiver.pattern))
+    };
+    let unused = waivers.iter().filter(|waiver| !used(waiver));
     Coverage { items, exclusions: Vec::new(), unused_waivers: unused.map(|waiver| waiver.pattern.clone()).collect() }
 }
 
@@ -119,6 +126,7 @@ fn label(node: &Node) -> Option<&str> {
     match &node.kind {
         Kind::Ext(ext) => Some(&ext.label),
         Kind::Xfs(xfs) => Some(&xfs.label),
+        Kind::Btrfs(btrfs) => Some(&btrfs.label),
         Kind::Vfat(vfat) => Some(&vfat.label),
         Kind::Swap(swap) => Some(&swap.label),
         _ => None,
@@ -133,6 +141,7 @@ fn what(node: &Node) -> &str {
         Kind::Partition(_) => "partition",
         Kind::Ext(ext) => &ext.fstype,
         Kind::Xfs(_) => "xfs",
+        Kind::Btrfs(_) => "btrfs",
         Kind::Array(array) => &array.level,
         Kind::Pv(_) => "LVM2_member",
         Kind::Vg(_) => "volume group",
@@ -140,6 +149,14 @@ fn what(node: &Node) -> &str {
         Kind::Vfat(_) => "vfat",
         Kind::Swap(_) => "swap",
         Kind::Opaque(opaque) => &opaque.what,
+    }
+}
+
+/// Whether a waiver names a subvolume of a btrfs.
+fn names_subvolume(node: &Node, waiver: &str) -> bool {
+    match &node.kind {
+        Kind::Btrfs(found) => found.subvolumes.iter().any(|one| fits(waiver, &btrfs::waiver_name(one))),
+        _ => false,
     }
 }
 
@@ -213,7 +230,10 @@ impl<'a> Judge<'a> {
     /// How a node comes back, or why it does not.
     fn captured(&self, node: &Node) -> Result<&'static str, String> {
         match &node.kind {
-            Kind::Ext(_) | Kind::Vfat(_) => {
+            Kind::Btrfs(btrfs) if btrfs.devices != node.on.len() as u64 => {
+                Err(format!("{} of its {} devices are here", node.on.len(), btrfs.devices))
+            }
+            Kind::Ext(_) | Kind::Btrfs(_) | Kind::Vfat(_) => {
                 self.stands(node)?;
                 match self.mount(node) {
                     Some(_) => Ok("its files are archived"),
@@ -226,28 +246,21 @@ impl<'a> Judge<'a> {
                 self.stands(node).map(|()| "the boot loader is installed anew")
             }
             Kind::Partition(_) => self.stands(node).map(|()| "it is empty and is made anew"),
-            Kind::Opaque(opaque) => {
-                let whole_disk = self.on_bare_disk(node) && self.mount(node).is_some();
-                Err(if whole_disk { WHOLE_DISK.to_owned() } else { reason(&opaque.what) })
-            }
+            Kind::Opaque(opaque) => Err(reason(&opaque.what)),
             Kind::Disk(_) => Err("it could not be read".into()),
         }
     }
 
     /// Whether everything below a node is of the kinds that this version makes again.
     fn stands(&self, node: &Node) -> Result<(), String> {
-        if self.on_bare_disk(node) {
-            return Err(WHOLE_DISK.to_owned());
-        }
         for parent in node.on.iter().filter_map(|id| self.layout.node(id)) {
             match &parent.kind {
                 Kind::Opaque(opaque) => {
                     return Err(format!("it lies on {}: {}", parent.path, reason(&opaque.what)));
                 }
                 Kind::Disk(disk) => match disk.table {
-                    Table::Gpt(_) => {}
+                    Table::Gpt(_) | Table::Dos(_) | Table::None => {}
                     Table::Mbr => return Err(reason("dos-partition")),
-                    Table::None => return Err(WHOLE_DISK.to_owned()),
                 },
                 Kind::Array(_) | Kind::Pv(_) | Kind::Vg(_) | Kind::Lv(_) => {
                     return Err(format!("it lies on {}: {}", parent.path, reason(what(parent))));
@@ -259,11 +272,6 @@ impl<'a> Judge<'a> {
             return Err("it is not known which disk it lies on".into());
         }
         Ok(())
-    }
-
-    fn on_bare_disk(&self, node: &Node) -> bool {
-        let parents = node.on.iter().filter_map(|id| self.layout.node(id));
-        parents.into_iter().any(|parent| matches!(&parent.kind, Kind::Disk(disk) if disk.table == Table::None))
     }
 
     fn carries_system(&self, node: &Node) -> bool {
@@ -289,6 +297,12 @@ impl<'a> Judge<'a> {
         below.iter().copied().collect::<Option<Vec<&Waiver>>>()?.first().copied()
     }
 
+    /// The waiver of a name that is no node's.
+    fn waived(&self, name: &str) -> Option<Verdict> {
+        let waiver = self.waivers.iter().find(|waiver| fits(&waiver.pattern, name))?;
+        Some(Verdict::Waived { pattern: waiver.pattern.clone(), reason: waiver.reason.clone() })
+    }
+
     fn named(&self, node: &Node, waiver: &str) -> bool {
         let mut names = vec![node.path.clone(), node.id.0.clone(), format!("TYPE={}", what(node))];
         names.extend(self.mount(node).map(str::to_owned));
@@ -298,6 +312,7 @@ impl<'a> Judge<'a> {
             Kind::Partition(partition) => Some(format!("PARTUUID={}", partition.guid.as_str().to_lowercase())),
             Kind::Ext(ext) => Some(format!("UUID={}", ext.uuid)),
             Kind::Xfs(xfs) => Some(format!("UUID={}", xfs.uuid)),
+            Kind::Btrfs(btrfs) => Some(format!("UUID={}", btrfs.uuid)),
             Kind::Vfat(vfat) => Some(format!("UUID={}", vfat.serial)),
             Kind::Swap(swap) => Some(format!("UUID={}", swap.uuid)),
             Kind::Array(_) | Kind::Pv(_) | Kind::Vg(_) | Kind::Lv(_) | Kind::Opaque(_) => None,
@@ -305,8 +320,6 @@ impl<'a> Judge<'a> {
         names.iter().any(|name| fits(waiver, name))
     }
 }
-
-const WHOLE_DISK: &str = "a filesystem on a whole disk, without a partition table, comes with a later version";
 
 /// Why something that is known by name only does not come back.
 fn reason(what: &str) -> String {
@@ -316,12 +329,12 @@ fn reason(what: &str) -> String {
         "crypto_LUKS" | "crypt" => later("LUKS"),
         "linux_raid_member" | "md" => later("software RAID"),
         _ if what.starts_with("raid") || what == "linear" => later("software RAID"),
-        "btrfs" | "xfs" | "f2fs" => later(what),
+        "xfs" | "f2fs" => later(what),
         "zfs" | "zfs_member" => later("ZFS"),
-        "dos-partition" => later("a DOS (MBR) partition table"),
+        "dos-partition" => "it belongs to a DOS partition table that could not be read".into(),
         "mpath" | "multipath" => later("multipath"),
         "partition" => "the partition table that it belongs to could not be read".into(),
-        "ext2" | "ext3" | "ext4" | "vfat" | "swap" => "it could not be read".into(),
+        "ext2" | "ext3" | "ext4" | "btrfs" | "vfat" | "swap" => "it could not be read".into(),
         "unknown" => "it holds something that no tool here knows".into(),
         "ambiguous" => "it holds signatures of several kinds; wipe the stale one with wipefs".into(),
         "nfs" | "nfs4" | "cifs" | "smb3" | "ceph" | "9p" | "virtiofs" | "glusterfs" | "afs" => {
