@@ -107,6 +107,67 @@ mod tests {
         assert_eq!(options("rw", "", &two), "subvol=/,device=/dev/vda1,device=/dev/vdb1");
     }
 
+    /// A loop device over an image, given back when dropped.
+    struct Loop(String);
+
+    impl Loop {
+        fn over(image: &Path) -> Self {
+            let command = exec::Command::new("losetup").args(["--find", "--show"]).arg(image);
+            Self(command.read().unwrap().trim().to_owned())
+        }
+    }
+
+    impl Drop for Loop {
+        fn drop(&mut self) {
+            let _ = exec::Command::new("losetup").args(["--detach", &self.0]).run();
+        }
+    }
+
+    /// On a real filesystem over two devices, judged by `btrfs` itself.
+    #[test]
+    fn subvolumes_come_back_nested_default_and_read_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let loops = ["a", "b"].map(|name| {
+            let image = folder.path().join(name);
+            fs::File::create(&image).unwrap().set_len(256 << 20).unwrap();
+            Loop::over(&image)
+        });
+        let devices: Vec<String> = loops.iter().map(|one| one.0.clone()).collect();
+        let bytes = include_bytes!("../../layout/fixtures/btrfs/second.superblock");
+        let mut filesystem = Btrfs::parse(bytes).unwrap().0;
+        (filesystem.uuid, filesystem.data, filesystem.metadata) =
+            (format!("0a0b0c0d-5555-4000-8000-{:012}", std::process::id()), "raid1".to_owned(), "raid1".to_owned());
+        filesystem.take_listing(
+            include_str!("../../layout/fixtures/btrfs/top.all"),
+            include_str!("../../layout/fixtures/btrfs/top.read-only"),
+            include_str!("../../layout/fixtures/btrfs/plain.default"),
+            "Data, RAID1: total=1, used=1\nMetadata, RAID1: total=1, used=1",
+        );
+        let program = exec::find("mkfs.btrfs").unwrap();
+        exec::Command::new(program).args(filesystem.mkfs_btrfs(&devices)).run().unwrap();
+        make_subvolumes(&filesystem, &devices).unwrap();
+        let locked: Vec<String> =
+            filesystem.subvolumes.iter().filter(|one| one.read_only).map(|one| one.path.clone()).collect();
+        lock(&devices, &locked).unwrap();
+
+        let mut found = Btrfs::parse(bytes).unwrap().0;
+        with_top(&devices, |top| {
+            use layout::btrfs::listing::{ALL, DEFAULT, READ_ONLY, USAGE};
+            let read = |args: &[&str]| command(args).arg(top).read().map_err(io::Error::other);
+            found.take_listing(&read(&ALL)?, &read(&READ_ONLY)?, &read(&DEFAULT)?, &read(&USAGE)?);
+            Ok(())
+        })
+        .unwrap();
+        let facts = |btrfs: &Btrfs| -> Vec<(String, bool)> {
+            btrfs.subvolumes.iter().map(|one| (one.path.clone(), one.read_only)).collect()
+        };
+        assert_eq!(facts(&found), facts(&filesystem));
+        assert_eq!(
+            (&found.default, &found.data, &found.metadata),
+            (&filesystem.default, &filesystem.data, &filesystem.metadata)
+        );
+    }
+
     #[test]
     fn subvolumes_cannot_lead_out_of_the_filesystem() {
         assert_eq!(inside(Path::new(TOP), "@/inner").unwrap(), Path::new(TOP).join("@/inner"));

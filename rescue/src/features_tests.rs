@@ -60,7 +60,19 @@ fn ext_filesystems_come_back_with_their_features_and_settings() {
         "-t ext4 -O ^ext_attr,^dir_index,^huge_file -e panic",
     ];
     // The directory hash's seed is drawn for each filesystem and means nothing outside it; the checksum's seed follows from it.
-    let passing = ["time", "created", "Seed", "seed", "checksum", "Checksum", "write", "Mount count", "last", "sequence", "start:"];
+    let passing = [
+        "time",
+        "created",
+        "Seed",
+        "seed",
+        "checksum",
+        "Checksum",
+        "write",
+        "Mount count",
+        "last",
+        "sequence",
+        "start:",
+    ];
     for (index, line) in table.iter().enumerate() {
         let (old, new) = (image(folder.path(), "old", SIZE), image(folder.path(), "new", SIZE));
         let mut args: Vec<String> = ["-q", "-F", "-L", "a label"].map(str::to_owned).into();
@@ -100,7 +112,9 @@ fn xfs_filesystems_come_back_with_their_features_and_settings() {
         run("mkfs.xfs", &args);
         let xfs = Xfs::parse(&start_of(&old, 512)).unwrap();
         run("mkfs.xfs", &xfs.mkfs_xfs(&new, Bytes(LARGE), Bytes(LARGE)));
-        let say = |path: &str| run("xfs_db", &["-r", "-c", "info", "-c", "uuid", "-c", "label", path].map(str::to_owned)).replace(path, "");
+        let say = |path: &str| {
+            run("xfs_db", &["-r", "-c", "info", "-c", "uuid", "-c", "label", path].map(str::to_owned)).replace(path, "")
+        };
         assert_eq!(say(&new), say(&old), "{line}");
     }
 }
@@ -115,7 +129,17 @@ fn btrfs_filesystems_come_back_with_their_features_and_settings() {
         ("-M", "single", "single"),
     ];
     let passing = [
-        "csum\t", "bytenr", "dev_item.uuid", "generation", "root", "bytes_used", "device=", "cache_", "sys_array", "transid", "CHANGED",
+        "csum\t",
+        "bytenr",
+        "dev_item.uuid",
+        "generation",
+        "root",
+        "bytes_used",
+        "device=",
+        "cache_",
+        "sys_array",
+        "transid",
+        "CHANGED",
     ];
     for (line, data, metadata) in table {
         let (old, new) = (image(folder.path(), "old", LARGE), image(folder.path(), "new", LARGE));

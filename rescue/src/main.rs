@@ -15,6 +15,8 @@ mod console;
 mod disks;
 mod dos;
 mod events;
+#[cfg(test)]
+mod features_tests;
 mod kernel;
 mod modules;
 mod planning;

@@ -37,7 +37,7 @@ pub fn install(screen: &Screen, room: &Room, host: &Host, plan: &Plan, done: &mu
     let bios_boot = |disk: &DiskPlan| disk.table.partitions.iter().any(|p| p.entry.type_guid.as_str() == BIOS_BOOT);
     // Behind a DOS table GRUB lies in the gap before the first partition, where the host had it.
     let in_gap = |disk: &DiskPlan| disk.dos.as_ref().is_some_and(|table| table.boot_code);
-    let boot_disks = || plan.disks.iter().filter(|disk| bios_boot(disk) || in_gap(disk));
+    let boot_disks = || plan.disks.iter().filter(move |disk| bios_boot(disk) || in_gap(disk));
     if (had(LoaderKind::GrubI386Pc) || boot_disks().next().is_some()) && modules("i386-pc") {
         for disk in boot_disks() {
             run(screen, room.command("grub-install").args(["--target=i386-pc", "--recheck"]).arg(&disk.target.path))?;
