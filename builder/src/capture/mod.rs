@@ -20,6 +20,7 @@ mod identity;
 mod network;
 mod pattern;
 mod source;
+mod stacks;
 pub(crate) mod table;
 
 use std::collections::BTreeMap;
@@ -104,7 +105,8 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     let devices = block::devices(&source, &mut gaps);
     let mut probes = content::probes(&source, &devices, &mut gaps);
     btrfs::complete(&source, &devices, &mountinfo::parse(&mounts), &mut probes, &mut gaps);
-    let mut layout = probe::assemble(&devices, &probes, &probe::Stacks::default(), &mountinfo::parse(&mounts));
+    let stacks = stacks::stacks(&source, &devices, &mut gaps);
+    let mut layout = probe::assemble(&devices, &probes, &stacks, &mountinfo::parse(&mounts));
     measure_mounted(&source, &mut layout);
     btrfs::look_aside(&source, &mut layout, &mut gaps);
     hidden::below_mounts(&source, &layout, &mut gaps);
@@ -122,6 +124,9 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     btrfs::remove_left_out(&mut layout, &coverage.items, &mut gaps);
     coverage::remove_left_out(&mut layout, &coverage);
     gaps.extend(fragile_names(&fstab));
+    if source.is_live() {
+        gaps.extend(missing_tools(&layout));
+    }
 
     let roots = Roots { root: options.root.clone(), cross, exclude: coverage.exclusions.clone() };
     let boot = boot::chain(&source, &layout, &mut gaps);
@@ -152,6 +157,13 @@ fn measure_mounted(source: &Source, layout: &mut Layout) {
             }
         }
     }
+}
+
+/// Programs without which a stick that this host makes cannot make this layout again.
+fn missing_tools(layout: &Layout) -> impl Iterator<Item = Gap> {
+    let missing = layout::plan::required_tools(layout).into_iter().filter(|tool| exec::find(tool).is_none());
+    missing
+        .map(|tool| gap(tool, "it is not installed, and a stick made here cannot make this storage again without it"))
 }
 
 /// Lines of fstab that may mean another device on another machine.
