@@ -69,6 +69,7 @@ fn ext_filesystems_come_back_with_their_features_and_settings() {
         "Checksum",
         "write",
         "Mount count",
+        "Last",
         "last",
         "sequence",
         "start:",

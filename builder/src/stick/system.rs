@@ -313,10 +313,12 @@ mod tests {
 
     #[test]
     fn every_tool_that_volumes_and_arrays_need_is_carried_where_the_host_has_it() {
+        use layout::btrfs::Btrfs;
         use layout::lvm::{LogicalVolume, PhysicalVolume};
         use layout::md::Array;
         use layout::xfs::Xfs;
-        for tool in [PhysicalVolume::TOOLS, LogicalVolume::THIN_TOOLS, Array::TOOLS, Xfs::TOOLS].concat() {
+        let volumes = [PhysicalVolume::TOOLS, LogicalVolume::THIN_TOOLS, Array::TOOLS];
+        for tool in volumes.into_iter().chain([Xfs::TOOLS, Btrfs::TOOLS]).flatten().copied().collect::<Vec<_>>() {
             assert!(STORAGE.contains(&tool), "{tool}");
         }
     }
