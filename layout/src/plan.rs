@@ -508,4 +508,6 @@ mod btrfs_tests;
 #[cfg(test)]
 mod stack_tests;
 #[cfg(test)]
+mod stack_tests;
+#[cfg(test)]
 mod tests;
