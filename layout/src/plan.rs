@@ -508,6 +508,4 @@ mod btrfs_tests;
 #[cfg(test)]
 mod stack_tests;
 #[cfg(test)]
-mod stack_tests;
-#[cfg(test)]
 mod tests;
