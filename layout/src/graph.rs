@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::btrfs::Btrfs;
 use crate::disk::Disk;
 use crate::ext::Ext;
 use crate::gpt::Partition;
@@ -48,12 +49,14 @@ pub struct Node {
 pub enum Kind {
     /// A whole disk.
     Disk(Disk),
-    /// A GPT partition.
+    /// A partition, of a GPT or a DOS table.
     Partition(Partition),
     /// An ext2, ext3 or ext4 filesystem.
     Ext(Ext),
     /// An XFS filesystem.
     Xfs(Xfs),
+    /// A btrfs filesystem, on its devices.
+    Btrfs(Btrfs),
     /// A FAT filesystem.
     Vfat(Vfat),
     /// A swap area.
@@ -90,6 +93,9 @@ pub struct Mount {
     pub fstype: String,
     /// Mount options in effect.
     pub options: String,
+    /// The subvolume that is shown, of a btrfs: its path from the top, empty for the top itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subvolume: Option<String>,
 }
 
 /// A host's storage.
@@ -106,7 +112,7 @@ impl Kind {
     /// A filesystem that can be mounted.
     #[must_use]
     pub fn is_filesystem(&self) -> bool {
-        matches!(self, Self::Ext(_) | Self::Xfs(_) | Self::Vfat(_))
+        matches!(self, Self::Ext(_) | Self::Xfs(_) | Self::Btrfs(_) | Self::Vfat(_))
     }
 }
 

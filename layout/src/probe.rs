@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::btrfs::Btrfs;
 use crate::disk::{Disk, Table};
 use crate::ext::Ext;
 use crate::gpt::{BIOS_BOOT, Partition};
@@ -36,6 +37,8 @@ pub enum Content {
     Ext(Ext),
     /// XFS.
     Xfs(Xfs),
+    /// A device of a btrfs, and its number in it.
+    Btrfs(Btrfs, u64),
     /// FAT.
     Vfat(Vfat),
     /// A swap area.
@@ -113,7 +116,7 @@ impl<'a> Assembly<'a> {
         let on = self.below(device);
         let transient_what = transient(device);
         // Card readers without a card, unused loop and zram devices; and what LVM keeps inside its volumes.
-        if device.size.0 == 0 || self.is_inside_volume(device) {
+        if device.size.0 == 0 || self.is_inside_volume(device) || self.is_extended(device) {
             return;
         }
         let probe = self.probes.get(&device.kname).cloned().unwrap_or_else(|| Probe {
@@ -144,11 +147,18 @@ impl<'a> Assembly<'a> {
             self.top.insert(&device.kname, volume);
             return;
         }
+        if let Content::Btrfs(btrfs, number) = &probe.content
+            && let Some(node) = self.joined(btrfs, *number, device, &id)
+        {
+            self.top.insert(&device.kname, node);
+            return;
+        }
         let (wanted, kind) = match probe.content {
             // A member's array, or a pool's volumes, lie on the device itself.
             Content::Other(_) | Content::Unknown if self.is_member(device) => return,
             Content::Ext(ext) => (format!("fs:{}", ext.uuid), Kind::Ext(ext)),
             Content::Xfs(xfs) => (format!("fs:{}", xfs.uuid), Kind::Xfs(xfs)),
+            Content::Btrfs(btrfs, _) => (format!("fs:{}", btrfs.uuid), Kind::Btrfs(btrfs)),
             Content::Vfat(vfat) => (format!("fs:{}", vfat.serial), Kind::Vfat(vfat)),
             Content::Swap(swap) => (format!("swap:{}", swap.uuid), Kind::Swap(swap)),
             Content::Other(what) => (format!("raw:{}", device.kname), Kind::Opaque(Opaque { what })),
@@ -181,7 +191,7 @@ impl<'a> Assembly<'a> {
                 let number = partition_number(disk, &device.kname);
                 let table = self.probes.get(disk).and_then(|probe| probe.table.as_ref());
                 match table {
-                    Some((Table::Gpt(_), partitions)) => partitions
+                    Some((Table::Gpt(_) | Table::Dos(_), partitions)) => partitions
                         .iter()
                         .find(|partition| Some(partition.number) == number)
                         .map_or_else(|| opaque("partition"), |partition| Kind::Partition(partition.clone())),
@@ -219,6 +229,16 @@ impl<'a> Assembly<'a> {
         let outer = inner.map(|volume| format!("/dev/mapper/{volume}"));
         let is_known = |path: &String| self.stacks.lvm.logical.iter().any(|(volume, _)| volume.path() == *path);
         self.stacks.lvm.hidden.iter().any(|hidden| hidden == name) || outer.as_ref().is_some_and(is_known)
+    }
+
+    /// A DOS table's extended partition, which holds others and nothing of its own.
+    fn is_extended(&self, device: &BlockDevice) -> bool {
+        let Some(disk) = device.parents.first().filter(|_| device.kind == "part") else { return false };
+        let table = self.probes.get(disk).and_then(|probe| probe.table.as_ref());
+        let Some((Table::Dos(table), _)) = table else { return false };
+        let number = partition_number(disk, &device.kname);
+        // One without logical partitions is not in the table.
+        number.is_some_and(|number| number <= 4 && table.entry(number).is_none())
     }
 
     /// An array's member, or a pool.
@@ -284,6 +304,27 @@ impl<'a> Assembly<'a> {
         Some(id)
     }
 
+    /// Adds another device to a btrfs that was met before: the filesystem's node. None where it is the first, or a clone of one.
+    fn joined(&mut self, btrfs: &Btrfs, number: u64, device: &BlockDevice, on: &NodeId) -> Option<NodeId> {
+        let of_it = |node: &&Node| matches!(&node.kind, Kind::Btrfs(other) if other.uuid == btrfs.uuid);
+        let found = self.layout.nodes.iter().find(of_it)?.id.clone();
+        let members = self.devices.iter().filter(|other| self.top.get(other.kname.as_str()) == Some(&found));
+        let numbers: Vec<u64> = members
+            .filter_map(|other| match &self.probes.get(&other.kname)?.content {
+                Content::Btrfs(_, number) => Some(*number),
+                _ => None,
+            })
+            .collect();
+        if numbers.contains(&number) {
+            return None;
+        }
+        let place = numbers.iter().filter(|other| **other < number).count();
+        let node = self.layout.nodes.iter_mut().find(|node| node.id == found)?;
+        node.on.insert(place.min(node.on.len()), on.clone());
+        node.size = Bytes(node.size.0.saturating_add(device.size.0));
+        Some(found)
+    }
+
     fn has_children(&self, device: &BlockDevice) -> bool {
         self.devices.iter().any(|other| other.parents.contains(&device.kname))
     }
@@ -302,7 +343,7 @@ impl<'a> Assembly<'a> {
         id
     }
 
-    /// One mount for each filesystem: its first visible one that shows its root folder. Others are second views of it.
+    /// One mount for each filesystem, and for each subvolume: its first visible one that shows its root folder. Others are second views.
     fn add_mounts(&mut self, entries: &[MountEntry]) {
         let mut seen: BTreeSet<String> = BTreeSet::new();
         let shown: Vec<&MountEntry> = visible(entries).into_iter().filter(|entry| !entry.is_pseudo()).collect();
@@ -311,18 +352,24 @@ impl<'a> Assembly<'a> {
             let device = device.or_else(|| self.devices.iter().find(|device| device.path == entry.source));
             let node = device.and_then(|device| self.top.get(device.kname.as_str()).cloned());
             let key = device.map_or_else(|| entry.number.clone(), |device| device.kname.clone());
-            let described = node
-                .as_ref()
-                .and_then(|id| self.layout.node(id))
-                .is_some_and(|node| !matches!(node.kind, Kind::Opaque(_)));
-            if seen.contains(&key) || (described && entry.root != "/") {
+            let kind = node.as_ref().and_then(|id| self.layout.node(id)).map(|node| &node.kind);
+            let subvolume = match kind {
+                Some(Kind::Btrfs(btrfs)) => shown_subvolume(btrfs, &entry.root),
+                _ => None,
+            };
+            let described = kind.is_some_and(|kind| !matches!(kind, Kind::Opaque(_)));
+            let key = match (&node, &subvolume) {
+                (Some(node), Some(subvolume)) => format!("{node}/{subvolume}"),
+                _ => key,
+            };
+            if seen.contains(&key) || (described && entry.root != "/" && subvolume.is_none()) {
                 continue;
             }
             seen.insert(key);
             let node = node.unwrap_or_else(|| self.add_source(entry));
             self.name_unread(&node, &entry.fstype);
             let (path, fstype, options) = (entry.path.clone(), entry.fstype.clone(), entry.options.clone());
-            self.layout.mounts.push(Mount { node, path, fstype, options });
+            self.layout.mounts.push(Mount { node, path, fstype, options, subvolume });
         }
     }
 
@@ -344,6 +391,12 @@ impl<'a> Assembly<'a> {
         self.layout.nodes.push(node);
         id
     }
+}
+
+/// The subvolume that a mount with this root folder shows; none where it shows an inner folder.
+fn shown_subvolume(btrfs: &Btrfs, root: &str) -> Option<String> {
+    let path = root.trim_start_matches('/');
+    (path.is_empty() || btrfs.subvolumes.iter().any(|one| one.path == path)).then(|| path.to_owned())
 }
 
 /// Nodes with parents before children: a group is met before the last of its physical volumes is.

@@ -9,11 +9,15 @@
 
 mod adapt;
 mod apply;
+mod btrfs;
 mod consent;
 mod console;
 mod disks;
+mod dos;
 mod events;
 mod extra;
+#[cfg(test)]
+mod features_tests;
 mod guard;
 mod hardware;
 mod journal;

@@ -357,7 +357,7 @@ fn finish(
         "writing the report to the stick",
         "The system is restored; the report lies in it at /var/lib/lifeboat/restores.",
     )?;
-    applier.unmount()?;
+    applier.finish()?;
     journal.close()?;
     DiskState::Proven.set();
     for difference in report.differences.iter().take(20) {

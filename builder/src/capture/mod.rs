@@ -9,11 +9,13 @@
 
 mod block;
 mod boot;
+mod btrfs;
 pub(crate) mod content;
 pub mod coverage;
 mod efi;
 pub mod exclusions;
 mod hardware;
+mod hidden;
 mod identity;
 mod network;
 mod pattern;
@@ -101,10 +103,13 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     let fstab = fstab::parse(&source.text("/etc/fstab").unwrap_or_default());
 
     let devices = block::devices(&source, &mut gaps);
-    let probes = content::probes(&source, &devices, &mut gaps);
+    let mut probes = content::probes(&source, &devices, &mut gaps);
+    btrfs::complete(&source, &devices, &mountinfo::parse(&mounts), &mut probes, &mut gaps);
     let stacks = stacks::stacks(&source, &devices, &mut gaps);
     let mut layout = probe::assemble(&devices, &probes, &stacks, &mountinfo::parse(&mounts));
     measure_mounted(&source, &mut layout);
+    btrfs::look_aside(&source, &mut layout, &mut gaps);
+    hidden::below_mounts(&source, &layout, &mut gaps);
 
     let mut coverage = coverage::coverage(&layout, &options.waivers, options.stick.as_deref());
     let cross = coverage::crossed(&layout, &coverage);
@@ -115,6 +120,8 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
         .map(|swap| SwapFile { path: swap.path, size: Bytes(swap.size.0 + 4096) })
         .collect();
     coverage.exclusions = exclusions::of(options, &swap_files, &fstab);
+    coverage.exclusions.extend(btrfs::exclusions(&layout, |node| coverage.restores(node)));
+    btrfs::remove_left_out(&mut layout, &coverage.items, &mut gaps);
     coverage::remove_left_out(&mut layout, &coverage);
     gaps.extend(fragile_names(&fstab));
     if source.is_live() {
@@ -144,6 +151,7 @@ fn measure_mounted(source: &Source, layout: &mut Layout) {
             match &mut node.kind {
                 Kind::Ext(ext) => ext.used = *used,
                 Kind::Xfs(xfs) => xfs.used = *used,
+                Kind::Btrfs(btrfs) => btrfs.used = *used,
                 Kind::Vfat(vfat) => vfat.used = *used,
                 _ => {}
             }

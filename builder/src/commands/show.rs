@@ -100,6 +100,7 @@ fn describe(node: &Node) -> String {
         Kind::Partition(partition) => format!("{} {:?}", node.path, partition.name),
         Kind::Ext(ext) => format!("{} {}", ext.fstype, ext.uuid),
         Kind::Xfs(xfs) => format!("xfs {}", xfs.uuid),
+        Kind::Btrfs(btrfs) => format!("btrfs {}, {} subvolumes", btrfs.uuid, btrfs.subvolumes.len()),
         Kind::Vfat(vfat) => format!("vfat {}", vfat.serial),
         Kind::Array(array) => format!("{} {}", array.level, array.short_name()),
         Kind::Pv(volume) => format!("LVM physical volume {}", volume.uuid),

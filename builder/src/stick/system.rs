@@ -25,8 +25,19 @@ pub const REQUIRED: &[(&str, &str)] = &[
     ("mount", "mount"),
 ];
 /// For what lies between disks and filesystems. A host that has such storage has its tools, and the stick carries what the host has.
-const STORAGE: &[&str] =
-    &["lvm", "dmsetup", "thin_check", "thin_repair", "thin_dump", "mdadm", "mkfs.xfs", "xfs_repair", "xfs_admin"];
+const STORAGE: &[&str] = &[
+    "lvm",
+    "dmsetup",
+    "thin_check",
+    "thin_repair",
+    "thin_dump",
+    "mdadm",
+    "mkfs.xfs",
+    "xfs_repair",
+    "xfs_admin",
+    "mkfs.btrfs",
+    "btrfs",
+];
 /// For the boot chain, and for the person at the shell. Carried where the host has them.
 const WELCOME: &[&str] = &[
     "efibootmgr",
@@ -341,10 +352,12 @@ mod tests {
 
     #[test]
     fn every_tool_that_volumes_and_arrays_need_is_carried_where_the_host_has_it() {
+        use layout::btrfs::Btrfs;
         use layout::lvm::{LogicalVolume, PhysicalVolume};
         use layout::md::Array;
         use layout::xfs::Xfs;
-        for tool in [PhysicalVolume::TOOLS, LogicalVolume::THIN_TOOLS, Array::TOOLS, Xfs::TOOLS].concat() {
+        let volumes = [PhysicalVolume::TOOLS, LogicalVolume::THIN_TOOLS, Array::TOOLS];
+        for tool in volumes.into_iter().chain([Xfs::TOOLS, Btrfs::TOOLS]).flatten().copied().collect::<Vec<_>>() {
             assert!(STORAGE.contains(&tool), "{tool}");
         }
     }

@@ -21,6 +21,11 @@ pub enum Device {
         /// The partition's number.
         number: u32,
     },
+    /// A whole disk without a partition table.
+    Disk {
+        /// Its kernel name.
+        disk: String,
+    },
     /// An array or a volume that an earlier step makes.
     Made {
         /// Its path: `/dev/md/root`, `/dev/mapper/pve-root`.
@@ -33,7 +38,7 @@ impl Device {
     #[must_use]
     pub fn path(&self) -> String {
         match self {
-            Self::Made { path } => path.clone(),
+            Self::Made { path } | Self::Disk { disk: path } => path.clone(),
             Self::Partition { disk, number } if disk.ends_with(|last: char| last.is_ascii_digit()) => {
                 format!("{disk}p{number}")
             }
@@ -61,6 +66,16 @@ pub(super) struct Place {
 pub(super) fn places(layout: &Layout, disks: &[DiskPlan]) -> Result<BTreeMap<NodeId, Place>, SolveError> {
     let mut places = BTreeMap::new();
     for disk in disks {
+        if disk.table.partitions.is_empty() {
+            let place = Place {
+                device: Device::Disk { disk: disk.target.path.clone() },
+                old: layout.node(&disk.recorded).map_or(disk.target.size, |node| node.size),
+                new: disk.target.size,
+                sector: disk.table.logical_sector,
+                late: false,
+            };
+            places.insert(disk.recorded.clone(), place);
+        }
         for partition in &disk.table.partitions {
             let place = Place {
                 device: Device::Partition { disk: disk.target.path.clone(), number: partition.entry.number },
@@ -127,6 +142,11 @@ fn place(node: &Node, below: &[&Place]) -> Option<Place> {
             Some(Place { device, old: node.size, new: node.size, sector, late })
         }
         Kind::Disk(_) | Kind::Partition(_) => None,
+        Kind::Btrfs(_) => {
+            let sum =
+                |size: fn(&Place) -> Bytes| Bytes(below.iter().map(|place| size(place).0).fold(0, u64::saturating_add));
+            Some(Place { old: sum(|place| place.old), new: sum(|place| place.new), late, sector, ..first.clone() })
+        }
         _ => Some(Place { late, sector, ..first.clone() }),
     }
 }

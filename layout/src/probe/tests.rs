@@ -60,6 +60,7 @@ fn tree(layout: &Layout, id: &NodeId) -> String {
         Kind::Partition(_) => "part",
         Kind::Ext(_) => "ext",
         Kind::Xfs(_) => "xfs",
+        Kind::Btrfs(_) => "btrfs",
         Kind::Array(array) => array.short_name(),
         Kind::Pv(_) => "pv",
         Kind::Vg(group) => &group.name,

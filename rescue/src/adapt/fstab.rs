@@ -41,6 +41,7 @@ impl Known {
             let (uuid, label) = match step {
                 Step::MakeExt { ext, .. } => (&ext.uuid, &ext.label),
                 Step::MakeXfs { xfs, .. } => (&xfs.uuid, &xfs.label),
+                Step::MakeBtrfs { btrfs, .. } => (&btrfs.uuid, &btrfs.label),
                 Step::MakeVfat { vfat, .. } => (&vfat.serial, &vfat.label),
                 Step::MakeSwap { swap, .. } => (&swap.uuid, &swap.label),
                 _ => continue,
@@ -48,8 +49,13 @@ impl Known {
             known.uuids.insert(uuid.to_lowercase());
             known.labels.insert(label.clone());
         }
-        for partition in plan.disks.iter().flat_map(|disk| &disk.table.partitions) {
-            known.part_uuids.insert(partition.entry.guid.as_str().to_lowercase());
+        for (disk, partition) in
+            plan.disks.iter().flat_map(|disk| disk.table.partitions.iter().map(move |one| (disk, one)))
+        {
+            known.part_uuids.insert(match &disk.dos {
+                Some(dos) => dos.part_uuid(partition.entry.number),
+                None => partition.entry.guid.as_str().to_lowercase(),
+            });
             known.part_labels.insert(partition.entry.name.clone());
         }
         known
