@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn headers_in_other_words_agree_and_a_false_one_is_told() {
         let line = br#"{"path":"a/f","type":"f","mode":"0644","uid":7,"gid":8,"size":9,"mtime":[5,0],"atime":[5,0],"ctime":[5,0],"inode":3,"xattrs":{"user.x":"AQ=="},"blake3":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff","member":[0,1,0,2048,1536]}"#;
-        let (entry, _) = Entry::parse_line(line).unwrap();
+        let (entry, _) = Entry::parse_line(line, 1 << 20).unwrap();
         let mut nine = Entry { mtime: crate::Time { sec: 5, nsec: 10 }, ..entry.clone() };
         assert_eq!(difference(&entry, &headers(&entry, 9)), None);
         assert_eq!(difference(&entry, &headers(&nine, 9)).unwrap(), "mtime 5.00000001 instead of 5");

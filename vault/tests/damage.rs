@@ -115,7 +115,8 @@ fn what_an_earlier_attempt_restored_is_not_lost_with_a_segment_that_was_damaged_
     let lost: Vec<_> = restored.problems.iter().map(|problem| problem.path.to_string()).collect();
     assert_eq!(lost, ["/file3"]);
     let mut named: Vec<_> = restored.damaged.iter().map(|fault| fault.object.clone()).collect();
-    (named.sort(), damaged.sort());
+    named.sort();
+    damaged.sort();
     assert_eq!(named, damaged, "what is damaged is named all the same");
     fs::remove_file(scratch.path("source/file3")).unwrap();
     tree::set_mtime(&dest, 5, 0);

@@ -42,8 +42,10 @@ pub fn run(context: &Context, args: &Backup) -> anyhow::Result<Exit> {
         Some(place) => {
             let vault = place.open(context)?;
             let folder = place.path().map(Path::to_owned);
-            let subject =
-                Subject { manner: args.manner(), ..subject(context, args.source.as_deref(), &args.root, None, folder.as_slice())? };
+            let subject = Subject {
+                manner: args.manner(),
+                ..subject(context, args.source.as_deref(), &args.root, None, folder.as_slice())?
+            };
             if args.dry_run {
                 return preview(&subject);
             }
@@ -58,8 +60,10 @@ pub fn run(context: &Context, args: &Backup) -> anyhow::Result<Exit> {
 fn onto_stick(context: &Context, args: &Backup) -> anyhow::Result<Exit> {
     let stick = Stick::open(context, args.stick.as_deref())?;
     let vault = stick.vault()?;
-    let subject =
-        Subject { manner: args.manner(), ..subject(context, args.source.as_deref(), &args.root, Some(stick.target()), &[])? };
+    let subject = Subject {
+        manner: args.manner(),
+        ..subject(context, args.source.as_deref(), &args.root, Some(stick.target()), &[])?
+    };
     if args.dry_run {
         return preview(&subject);
     }

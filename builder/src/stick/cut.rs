@@ -260,7 +260,7 @@ fn writes_that_no_sync_had_brought_down_may_be_lost_in_any_pattern() {
             let Event::Write { at, bytes } = event else { continue };
             // A medium writes sectors, so what is lost is lost by sector.
             for (piece, start) in bytes.chunks(SECTOR).zip((*at..).step_by(SECTOR)) {
-                if number < synced || dice.roll() % 2 == 0 {
+                if number < synced || dice.roll().is_multiple_of(2) {
                     cut.apply(start, piece);
                 }
             }

@@ -33,7 +33,10 @@ pub(super) fn measure(
     let (mut own, mut tar) = (Vec::new(), Vec::new());
     for round in 1..=rounds {
         eprintln!("machines: restoring in a guest, round {round}");
-        tar.push(timed(&mut running, "zstd -dc /mnt/archive/tree.tar.zst | tar --xattrs --xattrs-include='*' --acls -xpf - -C /mnt/target")?);
+        tar.push(timed(
+            &mut running,
+            "zstd -dc /mnt/archive/tree.tar.zst | tar --xattrs --xattrs-include='*' --acls -xpf - -C /mnt/target",
+        )?);
         own.push(timed(
             &mut running,
             "lifeboat extract latest --vault /mnt/stick/vault --identity /run/identity.txt --signers /run/signers --to /mnt/target",
@@ -88,8 +91,7 @@ fn archive(captured: &Captured, folder: &Path) -> anyhow::Result<PathBuf> {
     let text = |path: &Path| path.display().to_string();
     let (stick, identity, signers) = (text(&captured.stick), text(&captured.identity), text(&captured.signers));
     let to = text(&tree);
-    let args =
-        ["extract", "latest", "--vault", &stick, "--identity", &identity, "--signers", &signers, "--to", &to];
+    let args = ["extract", "latest", "--vault", &stick, "--identity", &identity, "--signers", &signers, "--to", &to];
     lifeboat::done(&folder.join("state"), &args)?;
     let inner = folder.join("archive");
     std::fs::create_dir_all(&inner)?;

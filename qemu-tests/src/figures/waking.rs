@@ -37,7 +37,8 @@ pub(super) fn measure(
     let kernel_file = folder.join("vmlinuz");
     fs::write(&kernel_file, kernel)?;
     let empty = archive(folder)?;
-    let files = [("empty.img", empty.clone()), ("rescue.img", initrd.to_vec()), ("both.img", [initrd, &empty].concat())];
+    let files =
+        [("empty.img", empty.clone()), ("rescue.img", initrd.to_vec()), ("both.img", [initrd, &empty].concat())];
     let mut paths = Vec::new();
     for (name, bytes) in files {
         let path = folder.join(name);

@@ -48,11 +48,6 @@ impl LoadOption {
         Self { label, partition: Some(partition), file, data, attributes: ACTIVE }
     }
 
-    /// Whether the firmware tries it.
-    pub fn is_active(&self) -> bool {
-        self.attributes & ACTIVE != 0
-    }
-
     /// Reads a variable's content; none where it is damaged.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let attributes = u32::from_le_bytes(*bytes.first_chunk()?);
@@ -159,7 +154,7 @@ mod tests {
         let place = option.partition.clone().unwrap();
         assert_eq!((place.number, place.start, place.sectors), (2, 0x1000, 0x20000));
         assert_eq!(place.guid.as_str(), "36FD683A-32C8-42F2-B0B7-C0FE8554C9FF");
-        assert!(option.is_active() && option.data.is_empty());
+        assert!(option.attributes & ACTIVE != 0 && option.data.is_empty());
         assert_eq!(option.write(), captured());
         let made = LoadOption::new("debian", place, "\\EFI\\debian\\grubx64.efi", Vec::new());
         assert_eq!(made.write(), captured());
