@@ -10,6 +10,7 @@
 //! graph with its name, so that coverage can say that it is not captured.
 
 pub mod blkid;
+pub mod crypttab;
 pub mod disk;
 pub mod ext;
 pub mod fstab;
@@ -30,5 +31,5 @@ pub mod units;
 pub mod vfat;
 pub mod xfs;
 
-pub use graph::{Kind, Layout, Mount, Node, NodeId, Opaque};
+pub use graph::{Kind, Layout, Mount, Node, NodeId, Opaque, Volatile};
 pub use units::{Bytes, Guid, GuidError};

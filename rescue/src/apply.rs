@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::screen::{Screen, Stage};
 use crate::stick::{Stick, write_durably};
 use crate::stop::{Code, DiskState, OrStop, Result, Stop};
+use crate::containers::{self, Containers};
 use crate::{disks, kernel, table};
 
 /// Where the restored system is mounted.
@@ -81,6 +82,7 @@ pub struct Applier<'a> {
     screen: &'a Screen,
     stick: &'a Stick,
     plan: &'a Plan,
+    containers: &'a Containers,
     /// Name that this restore's files in the reports folder begin with.
     stamp: &'a str,
     /// Mount points, in the order of mounting.
@@ -89,8 +91,14 @@ pub struct Applier<'a> {
 
 impl<'a> Applier<'a> {
     /// For one restore; `stamp` begins the names of its files.
-    pub fn new(screen: &'a Screen, stick: &'a Stick, plan: &'a Plan, stamp: &'a str) -> Self {
-        Self { screen, stick, plan, stamp, mounted: Vec::new() }
+    pub fn new(
+        screen: &'a Screen,
+        stick: &'a Stick,
+        plan: &'a Plan,
+        containers: &'a Containers,
+        stamp: &'a str,
+    ) -> Self {
+        Self { screen, stick, plan, containers, stamp, mounted: Vec::new() }
     }
 
     /// Does one step.
@@ -119,6 +127,7 @@ impl<'a> Applier<'a> {
                     members.iter().map(|member| member.as_ref().map(Device::path)).collect();
                 run("mdadm", array.create(&members))
             }
+            Step::MakeLuks { device, luks } => self.containers.make(&device.path(), luks),
             Step::MakePv { device, volume } => self.lvm(volume.pvcreate(&device.path())),
             Step::MakeVg { group, devices } => {
                 let devices: Vec<String> = devices.iter().map(Device::path).collect();
@@ -206,6 +215,26 @@ impl<'a> Applier<'a> {
         mount_as_captured(&node, &target, fstype, options).or_stop(Code::Io, doing(), AGAIN)?;
         self.mounted.push(target);
         Ok(())
+    }
+
+    /// Closes every container, and first what lies in them, so that no key stays in the kernel. Nothing depends on it: what is on the disks is
+    /// written, and what cannot be closed ends with the machine.
+    pub fn close_containers(&self) {
+        let made = || self.plan.before.iter().chain(&self.plan.after).rev();
+        if !made().any(|step| matches!(step, Step::MakeLuks { .. })) {
+            return;
+        }
+        for step in made() {
+            let closed = match step {
+                Step::MakeVg { group, .. } => self.lvm(["vgchange", "-an", &group.name].map(str::to_owned).to_vec()),
+                Step::MakeArray { array, .. } => run("mdadm", ["--stop".to_owned(), array.path()].to_vec()),
+                Step::MakeLuks { luks, .. } => containers::close(luks).map_err(|e| Stop::new(Code::Io, e.to_string(), "")),
+                _ => continue,
+            };
+            if let Err(stop) = closed {
+                self.screen.say(&format!("  left open until the machine ends: {stop}"));
+            }
+        }
     }
 
     /// Unmounts everything below the target root, last first.

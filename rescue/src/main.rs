@@ -11,6 +11,7 @@ mod adapt;
 mod apply;
 mod consent;
 mod console;
+mod containers;
 mod disks;
 mod events;
 mod kernel;

@@ -10,6 +10,7 @@ use vault::{Identities, Restored};
 use crate::adapt::{self, Adaptation};
 use crate::apply::{self, Applier};
 use crate::consent::{self, Order, Typed};
+use crate::containers::{self, Containers};
 use crate::kernel::{self, End};
 use crate::prove::{self, Difference};
 use crate::report::Report;
@@ -28,6 +29,7 @@ struct Agreed<'a> {
     snapshot: &'a Snapshot,
     key: Identities,
     plan: Plan,
+    containers: Containers,
     order: Option<&'a Order>,
 }
 
@@ -81,11 +83,20 @@ fn by_order<'a>(
             }
         };
         let Some(key) = unlock::unlock(screen, &trusted.vault, &awake.stick, snapshot, false)? else { continue };
+        // Whoever is not there is not asked: there is no silence to wait for.
+        let containers = match containers::prepare(screen, &source(trusted, snapshot, &key), &plan, false) {
+            Ok(Some(containers)) => containers,
+            Ok(None) => continue,
+            Err(stop) => {
+                screen.say(&format!("The order {} cannot be carried out here: {stop}", order.order.id));
+                continue;
+            }
+        };
         planning::show(screen, snapshot, &plan);
         screen.stage(Stage::Consent);
         let prompt = format!("By order {}: begins in {} seconds. s is a shell.", order.order.id, STEP_IN.as_secs());
         screen.wait_or_shell(&prompt, STEP_IN);
-        return Ok(Some(Agreed { snapshot, key, plan, order: Some(order) }));
+        return Ok(Some(Agreed { snapshot, key, plan, containers, order: Some(order) }));
     }
     Ok(None)
 }
@@ -103,17 +114,26 @@ fn by_hand<'a>(screen: &Screen, awake: &Awake, trusted: &'a Trusted) -> Result<O
         }
         let Some(opened) = &key else { return Ok(None) };
         let Some(plan) = planning::plan_asking(screen, &awake.stick, snapshot)? else { return Ok(None) };
+        let source = source(trusted, snapshot, opened);
+        let Some(containers) = containers::prepare(screen, &source, &plan, true)? else { return Ok(None) };
         planning::show(screen, snapshot, &plan);
         match consent::ask(screen, trusted, &plan, serial)? {
-            Typed::Consent => return Ok(Some(Agreed { snapshot, key: opened.clone(), plan, order: None })),
+            Typed::Consent => {
+                return Ok(Some(Agreed { snapshot, key: opened.clone(), plan, containers, order: None }));
+            }
             Typed::Other(other) => serial = other,
             Typed::No => return Ok(None),
         }
     }
 }
 
+/// Where the headers of a snapshot's containers come from.
+fn source<'a>(trusted: &'a Trusted, snapshot: &'a Snapshot, key: &'a Identities) -> containers::Source<'a> {
+    containers::Source { vault: &trusted.vault, contents: &snapshot.contents, host: snapshot.host.as_ref(), key }
+}
+
 fn carry_out(screen: &Screen, awake: &Awake, trusted: &Trusted, agreed: &Agreed) -> Result<End> {
-    let Agreed { snapshot, key, plan, order } = agreed;
+    let Agreed { snapshot, key, plan, containers, order } = agreed;
     let started = Timestamp::now();
     let stamp = started.strftime("%Y%m%dT%H%M%SZ").to_string();
     let mut seconds = vec![("consent", kernel::uptime())];
@@ -130,7 +150,7 @@ fn carry_out(screen: &Screen, awake: &Awake, trusted: &Trusted, agreed: &Agreed)
     if let Some(order) = order {
         order.mark_used(awake)?;
     }
-    let mut applier = Applier::new(screen, &awake.stick, plan, &stamp);
+    let mut applier = Applier::new(screen, &awake.stick, plan, containers, &stamp);
     plan.before.iter().try_for_each(|step| applier.step(step))?;
     seconds.push(("apply", kernel::uptime()));
 
@@ -209,6 +229,7 @@ fn finish(screen: &Screen, awake: &Awake, report: &mut Report, applier: &mut App
         "The system is restored; the report lies in it at /var/lib/lifeboat/restores.",
     )?;
     applier.unmount()?;
+    applier.close_containers();
     DiskState::Proven.set();
     for difference in report.differences.iter().take(20) {
         screen.say(&format!("  differs: {}: {}", difference.path, difference.reason));

@@ -130,9 +130,9 @@ fn held(node: &Node, part: &Part, found: &mut Vec<Difference>) {
             }
             Err(error) => check("swap area", recorded.uuid.clone(), format!("{error:#}")),
         },
-        Kind::Disk(_) | Kind::Partition(_) | Kind::Opaque(_) => {}
+        Kind::Disk(_) | Kind::Partition(_) | Kind::Volatile(_) | Kind::Opaque(_) => {}
         // No snapshot says yet that it holds one of these.
-        Kind::Xfs(_) | Kind::Array(_) | Kind::Pv(_) | Kind::Vg(_) | Kind::Lv(_) => {}
+        Kind::Xfs(_) | Kind::Luks(_) | Kind::Array(_) | Kind::Pv(_) | Kind::Vg(_) | Kind::Lv(_) => {}
     }
 }
 

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use layout::disk::Table;
 use layout::gpt::{BIOS_BOOT, ESP};
+use layout::luks::Luks;
 use layout::{Kind, Layout, Node, NodeId};
 use manifest::host::{Coverage, Item, Verdict};
 
@@ -65,7 +66,9 @@ pub fn coverage(layout: &Layout, waivers: &[Waiver], stick: Option<&str>) -> Cov
 /// Mount points that an archive descends into: those of captured filesystems, without `/`.
 #[must_use]
 pub fn crossed(layout: &Layout, coverage: &Coverage) -> Vec<PathBuf> {
+    let made_anew = |id: &NodeId| layout.node(id).is_some_and(|node| matches!(node.kind, Kind::Volatile(_)));
     let captured = layout.mounts.iter().filter(|mount| mount.path != "/" && coverage.restores(&mount.node));
+    let captured = captured.filter(|mount| !made_anew(&mount.node));
     captured.map(|mount| PathBuf::from(&mount.path)).collect()
 }
 
@@ -139,6 +142,8 @@ fn what(node: &Node) -> &str {
         Kind::Lv(_) => "lvm",
         Kind::Vfat(_) => "vfat",
         Kind::Swap(_) => "swap",
+        Kind::Luks(_) => "crypto_LUKS",
+        Kind::Volatile(_) => "crypt",
         Kind::Opaque(opaque) => &opaque.what,
     }
 }
@@ -222,6 +227,12 @@ impl<'a> Judge<'a> {
             }
             Kind::Xfs(_) | Kind::Array(_) | Kind::Pv(_) | Kind::Vg(_) | Kind::Lv(_) => Err(reason(what(node))),
             Kind::Swap(_) => self.stands(node).map(|()| "it is made anew"),
+            Kind::Volatile(_) => self.stands(node).map(|()| "crypttab makes it anew at each start"),
+            Kind::Luks(luks) => Err(match &luks.hindrance {
+                Some(hindrance) => hindrance.clone(),
+                None if luks.name.is_some() => "the open container holds nothing that can be captured".to_owned(),
+                None => "the container was not open, so what it holds cannot be read".to_owned(),
+            }),
             Kind::Partition(partition) if partition.type_guid.as_str() == BIOS_BOOT => {
                 self.stands(node).map(|()| "the boot loader is installed anew")
             }
@@ -249,6 +260,9 @@ impl<'a> Judge<'a> {
                     Table::Mbr => return Err(reason("dos-partition")),
                     Table::None => return Err(WHOLE_DISK.to_owned()),
                 },
+                Kind::Luks(Luks { hindrance: Some(hindrance), .. }) => {
+                    return Err(format!("it lies in the container {}: {hindrance}", parent.path));
+                }
                 Kind::Array(_) | Kind::Pv(_) | Kind::Vg(_) | Kind::Lv(_) => {
                     return Err(format!("it lies on {}: {}", parent.path, reason(what(parent))));
                 }
@@ -300,6 +314,8 @@ impl<'a> Judge<'a> {
             Kind::Xfs(xfs) => Some(format!("UUID={}", xfs.uuid)),
             Kind::Vfat(vfat) => Some(format!("UUID={}", vfat.serial)),
             Kind::Swap(swap) => Some(format!("UUID={}", swap.uuid)),
+            Kind::Luks(luks) => Some(format!("UUID={}", luks.uuid)),
+            Kind::Volatile(_) => None,
             Kind::Array(_) | Kind::Pv(_) | Kind::Vg(_) | Kind::Lv(_) | Kind::Opaque(_) => None,
         });
         names.iter().any(|name| fits(waiver, name))
@@ -313,7 +329,8 @@ fn reason(what: &str) -> String {
     let later = |name: &str| format!("{name} comes with a later version");
     match what {
         "LVM2_member" | "lvm" => later("LVM"),
-        "crypto_LUKS" | "crypt" => later("LUKS"),
+        "crypto_LUKS" => "cryptsetup tells nothing of it: install cryptsetup".into(),
+        "crypt" => "it is no LUKS container, and crypttab does not say that its key is drawn at each start".into(),
         "linux_raid_member" | "md" => later("software RAID"),
         _ if what.starts_with("raid") || what == "linear" => later("software RAID"),
         "btrfs" | "xfs" | "f2fs" => later(what),

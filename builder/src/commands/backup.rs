@@ -87,7 +87,14 @@ pub fn subject(
     let Some(root) = source else {
         return this_host(context, stick, vaults);
     };
-    Ok(Subject { root: root.to_owned(), cross: Vec::new(), exclude: Vec::new(), host: None, problems: Vec::new() })
+    Ok(Subject {
+        root: root.to_owned(),
+        cross: Vec::new(),
+        exclude: Vec::new(),
+        private: Vec::new(),
+        host: None,
+        problems: Vec::new(),
+    })
 }
 
 fn this_host(context: &Context, stick: Option<&Path>, vaults: &[PathBuf]) -> anyhow::Result<Subject> {
@@ -98,6 +105,7 @@ fn this_host(context: &Context, stick: Option<&Path>, vaults: &[PathBuf]) -> any
         vaults: vaults.to_vec(),
         state: context.state.folder().to_owned(),
         exclude: context.config.exclude.clone(),
+        volume_keys: context.config.luks.keep_volume_key,
         ..capture::Options::default()
     })?;
     let problems = captured.host.gaps.iter().map(|gap| Problem { object: gap.what.clone(), what: gap.why.clone() });
@@ -107,6 +115,7 @@ fn this_host(context: &Context, stick: Option<&Path>, vaults: &[PathBuf]) -> any
         cross: captured.roots.cross,
         exclude: exclude.collect::<Result<_, _>>()?,
         problems: problems.collect(),
+        private: captured.private,
         host: Some(captured.host),
     })
 }
