@@ -151,6 +151,36 @@ impl Layout {
         disks
     }
 
+    /// Every node that `id` lies on, directly or through others.
+    #[must_use]
+    pub fn below(&self, id: &NodeId) -> Vec<&Node> {
+        let mut below: Vec<&Node> = Vec::new();
+        let mut open: Vec<&NodeId> = self.node(id).into_iter().flat_map(|node| &node.on).collect();
+        while let Some(id) = open.pop() {
+            // Each counts once, so that a graph with a circle (a hostile manifest) ends too.
+            let new = self.node(id).filter(|node| !below.iter().any(|known| known.id == node.id));
+            open.extend(new.into_iter().flat_map(|node| &node.on));
+            below.extend(new);
+        }
+        below
+    }
+
+    /// Whether `id` can still be made when these disks are gone: an array survives the loss of as many members as its level allows.
+    #[must_use]
+    pub fn survives(&self, id: &NodeId, gone: &[NodeId]) -> bool {
+        self.survives_at(id, gone, 0)
+    }
+
+    fn survives_at(&self, id: &NodeId, gone: &[NodeId], depth: usize) -> bool {
+        // A graph with a circle (a hostile manifest) is not followed further than any real one goes.
+        let Some(node) = self.node(id).filter(|_| depth < 16 && !gone.contains(id)) else { return false };
+        let lost = node.on.iter().filter(|below| !self.survives_at(below, gone, depth + 1)).count();
+        match &node.kind {
+            Kind::Array(array) => lost == 0 || (lost <= array.spare_members() as usize && lost < node.on.len()),
+            _ => lost == 0,
+        }
+    }
+
     /// All disks.
     pub fn disks(&self) -> impl Iterator<Item = (&Node, &Disk)> {
         self.nodes.iter().filter_map(|node| match &node.kind {

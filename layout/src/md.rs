@@ -26,6 +26,9 @@ pub struct Array {
     pub layout: u32,
     /// Paths of the members that were there when it was captured, by their place in the array; none for a place without one.
     pub members: Vec<Option<String>>,
+    /// Paths of its spares.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spares: Vec<String>,
 }
 
 /// Output that is not mdadm's.
@@ -57,9 +60,12 @@ impl Array {
             return Err(DetailError::Members(devices));
         }
         let mut members = vec![None; devices as usize];
+        let mut spares = Vec::new();
         for (role, path) in text.lines().filter_map(|line| member(line, text)) {
-            if let Some(place) = members.get_mut(role) {
-                *place = Some(path);
+            match role.parse::<usize>().ok().and_then(|role| members.get_mut(role)) {
+                Some(place) => *place = Some(path),
+                None if role == "spare" => spares.push(path),
+                None => {}
             }
         }
         Ok(Self {
@@ -71,6 +77,7 @@ impl Array {
             chunk,
             layout,
             members,
+            spares,
         })
     }
 
@@ -101,14 +108,13 @@ impl Array {
     }
 }
 
-/// Role and path from one `MD_DEVICE_…_ROLE` line and its `_DEV` line. Spares have no number.
-fn member(line: &str, text: &str) -> Option<(usize, String)> {
+/// Role (a number, or `spare`) and path from one `MD_DEVICE_…_ROLE` line and its `_DEV` line.
+fn member<'a>(line: &'a str, text: &str) -> Option<(&'a str, String)> {
     let (key, role) = line.split_once('=')?;
     let device = key.strip_prefix("MD_DEVICE_")?.strip_suffix("_ROLE")?;
-    let role = role.trim().parse().ok()?;
     let wanted = format!("MD_DEVICE_{device}_DEV=");
     let path = text.lines().find_map(|line| line.strip_prefix(&wanted))?;
-    Some((role, path.trim().to_owned()))
+    Some((role.trim(), path.trim().to_owned()))
 }
 
 #[cfg(test)]

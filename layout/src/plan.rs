@@ -42,6 +42,9 @@ pub enum Step {
         disk: String,
         /// First bytes of old and new partitions.
         starts: Vec<Bytes>,
+        /// Their ends, before which software RAID may have its metadata.
+        #[serde(default)]
+        ends: Vec<Bytes>,
         /// Partitions that hold boot code and are zeroed in full: first byte and length.
         whole: Vec<(Bytes, Bytes)>,
     },
@@ -396,11 +399,17 @@ impl DiskPlan {
         let mut starts: Vec<Bytes> = self.target.holds.iter().map(|held| held.start).chain(new).collect();
         starts.sort_unstable();
         starts.dedup();
+        let end = |partition| Bytes(self.table.start_of(partition).0 + self.table.size_of(partition).0);
+        let held = self.target.holds.iter().map(|held| Bytes(held.start.0.saturating_add(held.size.0)));
+        let mut ends: Vec<Bytes> = held.chain(self.table.partitions.iter().map(end)).collect();
+        ends.sort_unstable();
+        ends.dedup();
         let bios = self.table.partitions.iter().filter(boot);
         let bios = bios.filter(|partition| partition.entry.type_guid.as_str() == crate::gpt::BIOS_BOOT);
         Step::Clear {
             disk: self.target.path.clone(),
             starts,
+            ends,
             whole: bios.map(|partition| (self.table.start_of(partition), self.table.size_of(partition))).collect(),
         }
     }
@@ -418,7 +427,12 @@ fn make(layout: &Layout, node: &Node, place: &Place, places: &BTreeMap<NodeId, P
         Kind::Xfs(xfs) => Some(Step::MakeXfs { device, xfs: xfs.clone(), old, new }),
         Kind::Vfat(vfat) => Some(Step::MakeVfat { device, vfat: vfat.clone(), logical_sector: place.sector }),
         Kind::Swap(swap) => Some(Step::MakeSwap { device, swap: swap.clone() }),
-        Kind::Array(array) => Some(Step::MakeArray { array: array.clone(), members: below().collect() }),
+        Kind::Array(array) => {
+            // A place that was empty when the host was captured stays so.
+            let mut members: Vec<Option<Device>> = below().collect();
+            members.resize(members.len().max(array.devices as usize), None);
+            Some(Step::MakeArray { array: array.clone(), members })
+        }
         // A container that nothing lies on was closed when it was captured.
         Kind::Luks(luks) => {
             layout.children(&node.id).next()?;

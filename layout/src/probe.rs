@@ -63,6 +63,9 @@ pub struct Stacks {
     pub volatile: BTreeSet<String>,
 }
 
+/// What an LVM volume is said to hold that is not active, and so cannot be read.
+pub const INACTIVE: &str = "inactive volume";
+
 /// What lsblk's kinds and the kernel's names say of devices that are not disks of the host. Their contents are not looked at.
 fn transient(device: &BlockDevice) -> Option<&'static str> {
     let named = |prefix: &str| {
@@ -93,6 +96,7 @@ pub fn assemble(
     for device in in_order(devices) {
         graph.add_device(device);
     }
+    graph.add_unseen_volumes();
     graph.layout.nodes = parents_first(graph.layout.nodes);
     graph.add_mounts(mounts);
     graph.layout.mounts.sort_by(|one, other| one.path.cmp(&other.path));
@@ -240,17 +244,42 @@ impl<'a> Assembly<'a> {
     /// A pool's data and metadata, a mirror's legs, and the device that the kernel puts between a pool and its volumes.
     fn is_inside_volume(&self, device: &BlockDevice) -> bool {
         let Some(name) = device.path.strip_prefix("/dev/mapper/") else { return false };
-        let pool = name.strip_suffix("-tpool").map(|pool| format!("/dev/mapper/{pool}"));
-        let is_pool = |path: &String| self.stacks.lvm.logical.iter().any(|(volume, _)| volume.path() == *path);
-        self.stacks.lvm.hidden.iter().any(|hidden| hidden == name) || pool.as_ref().is_some_and(is_pool)
+        // `-real` and `-cow` are what a volume with a snapshot and the snapshot lie on; a `-` in a volume's own name is doubled.
+        let inner = ["-tpool", "-real", "-cow"].iter().find_map(|suffix| name.strip_suffix(suffix));
+        let outer = inner.map(|volume| format!("/dev/mapper/{volume}"));
+        let is_known = |path: &String| self.stacks.lvm.logical.iter().any(|(volume, _)| volume.path() == *path);
+        self.stacks.lvm.hidden.iter().any(|hidden| hidden == name) || outer.as_ref().is_some_and(is_known)
     }
 
     /// An array's member, or a pool.
     fn is_member(&self, device: &BlockDevice) -> bool {
         let mut arrays = self.stacks.arrays.values();
-        let in_array = arrays.any(|array| array.members.iter().flatten().any(|member| *member == device.path));
+        let in_array = arrays
+            .any(|array| array.members.iter().flatten().chain(&array.spares).any(|member| *member == device.path));
         let pool = self.logical_volume(device).is_some_and(|volume| matches!(volume.form, Form::ThinPool { .. }));
         in_array || pool
+    }
+
+    /// Groups without volumes, and volumes without a device: those that are not active. What these hold cannot be read.
+    fn add_unseen_volumes(&mut self) {
+        let report = &self.stacks.lvm;
+        for group in &report.groups {
+            self.group(&group.name);
+        }
+        for (volume, size) in &report.logical {
+            let id = format!("lv:{}", volume.uuid);
+            if self.ids.contains(&NodeId(id.clone())) {
+                continue;
+            }
+            let device = BlockDevice { path: volume.path(), size: *size, ..BlockDevice::default() };
+            let on = self.below(&device);
+            let id = self.add(id, &device, on, Kind::Lv(volume.clone()));
+            // A pool has nothing of its own to read.
+            if !matches!(volume.form, Form::ThinPool { .. }) {
+                let opaque = Kind::Opaque(Opaque { what: INACTIVE.into() });
+                self.add(format!("raw:{}", device.path), &device, vec![id], opaque);
+            }
+        }
     }
 
     /// What a device lies on: a volume on its group, or on its pool; anything else on what its parents hold.

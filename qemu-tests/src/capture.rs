@@ -49,6 +49,12 @@ impl Source {
         Ok(Self { running, stick })
     }
 
+    /// A host that runs already, with the empty `stick` plugged in.
+    #[must_use]
+    pub fn running(running: Running, stick: PathBuf) -> Self {
+        Self { running, stick }
+    }
+
     /// The machine.
     pub fn machine(&mut self) -> &mut Running {
         &mut self.running
@@ -80,10 +86,18 @@ impl Source {
     /// # Errors
     /// When it fails.
     pub fn order(&mut self, target: &str, snapshot: &str) -> anyhow::Result<()> {
+        self.order_disks(&[&format!("{target}={}", sample::DISK_SERIAL)], snapshot)
+    }
+
+    /// As [`order`](Self::order) for several disks, each as `TARGET=RECORDED` or, where it is the recorded one, its serial number.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn order_disks(&mut self, disks: &[&str], snapshot: &str) -> anyhow::Result<()> {
         let command = format!(
-            "lifeboat order --stick {} --machine any --disk {target}={} --snapshot {snapshot} --then power-off",
+            "lifeboat order --stick {} --machine any --disk {} --snapshot {snapshot} --then power-off",
             self.device()?,
-            sample::DISK_SERIAL
+            disks.join(" --disk ")
         );
         self.lifeboat(&command, |_| ())?;
         Ok(())
@@ -135,7 +149,7 @@ pub struct Captured {
 }
 
 impl Captured {
-    fn at(folder: &Path) -> Self {
+    pub(crate) fn at(folder: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
             stick: folder.join("stick.img"),

@@ -9,6 +9,7 @@
 
 pub mod capture;
 pub mod census;
+pub mod host;
 pub mod lifeboat;
 pub mod place;
 pub mod progress;

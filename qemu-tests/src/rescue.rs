@@ -30,6 +30,8 @@ pub struct Patient {
     pub bus: Bus,
     /// Serial number of its disk.
     pub serial: String,
+    /// Its other disks: image and serial number of each, attached as the first one is.
+    pub more: Vec<(PathBuf, String)>,
 }
 
 /// How the stick's work ended.
@@ -106,7 +108,44 @@ impl Patient {
         let disk = folder.join("disk.img");
         vm::blank(&disk, size)?;
         let (name, serial) = (name.to_owned(), serial.to_owned());
-        Ok(Self { name, accel, firmware: Firmware::Bios, disk, bus, serial })
+        Ok(Self { name, accel, firmware: Firmware::Bios, disk, bus, serial, more: Vec::new() })
+    }
+
+    /// Adds another empty disk, beside the first one.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn and(mut self, serial: &str, size: u64) -> anyhow::Result<Self> {
+        let image = self.disk.with_file_name(format!("{serial}.img"));
+        vm::blank(&image, size)?;
+        self.more.push((image, serial.to_owned()));
+        Ok(self)
+    }
+
+    /// A machine with all its disks.
+    fn machine(&self, name: &str) -> anyhow::Result<Machine> {
+        let machine = Machine::new(&format!("{}-{name}", self.name), place::logs()?, self.accel)
+            .firmware(self.firmware.clone())
+            .disk(Disk::new(&self.disk, self.bus, &self.serial));
+        Ok(self.more.iter().fold(machine, |machine, (image, serial)| machine.disk(Disk::new(image, self.bus, serial))))
+    }
+
+    /// Starts it from its own disks, with nothing else plugged in. What it writes is thrown away, so that the disks stay as the rescue
+    /// left them.
+    ///
+    /// # Errors
+    /// When it does not come up with every service, or with other filesystems than fstab names.
+    pub fn boot(&self, name: &str) -> anyhow::Result<Running> {
+        let mut machine = Machine::new(&format!("{}-{name}", self.name), place::logs()?, self.accel)
+            .firmware(self.firmware.clone())
+            .disk(Disk::new(&self.disk, self.bus, &self.serial).snapshot());
+        for (image, serial) in &self.more {
+            machine = machine.disk(Disk::new(image, self.bus, serial).snapshot());
+        }
+        let mut running = machine.start()?;
+        sample::await_up(&mut running)?;
+        running.output("findmnt --verify", COMMAND_LIMIT)?;
+        Ok(running)
     }
 
     /// Starts by UEFI, with a variable store of its own.
@@ -122,10 +161,7 @@ impl Patient {
     /// # Errors
     /// When QEMU does not start.
     pub fn boot_stick(&self, stick: &Path, key: Option<&Path>) -> anyhow::Result<Running> {
-        let mut machine = Machine::new(&format!("{}-rescue", self.name), place::logs()?, self.accel)
-            .firmware(self.firmware.clone())
-            .disk(Disk::new(&self.disk, self.bus, &self.serial))
-            .disk(Disk::new(stick, Bus::Usb, STICK_SERIAL).snapshot().boot(0));
+        let mut machine = self.machine("rescue")?.disk(Disk::new(stick, Bus::Usb, STICK_SERIAL).snapshot().boot(0));
         if let Some(key) = key {
             machine = machine.disk(Disk::new(key, Bus::Usb, "LBKEY").snapshot());
         }
@@ -138,12 +174,7 @@ impl Patient {
     /// # Errors
     /// When it does not come up with every service, without swap, or with other filesystems than fstab names.
     pub fn boot_disk(&self, name: &str) -> anyhow::Result<Running> {
-        let mut running = Machine::new(&format!("{}-{name}", self.name), place::logs()?, self.accel)
-            .firmware(self.firmware.clone())
-            .disk(Disk::new(&self.disk, self.bus, &self.serial).snapshot())
-            .start()?;
-        sample::await_up(&mut running)?;
-        running.output("findmnt --verify", COMMAND_LIMIT)?;
+        let mut running = self.boot(name)?;
         for place in ["/", "/home", "/boot/efi"] {
             running.output(
                 &format!("findmnt --fstab --mountpoint {place} >/dev/null && findmnt {place}"),

@@ -111,9 +111,9 @@ impl<'a> Applier<'a> {
         self.screen.events().sync();
         match step {
             Step::Save { disk } => self.save(disk),
-            Step::Clear { disk, starts, whole } => {
+            Step::Clear { disk, starts, ends, whole } => {
                 DiskState::Unbootable.set();
-                clear(disk, starts, whole).or_stop(Code::Io, format!("clearing {disk}"), AGAIN)
+                clear(disk, starts, ends, whole).or_stop(Code::Io, format!("clearing {disk}"), AGAIN)
             }
             Step::WriteGpt { disk, table } => self.write_table(disk, table),
             Step::MakeExt { device, ext, old, new } => {
@@ -123,12 +123,16 @@ impl<'a> Applier<'a> {
             }
             Step::MakeXfs { device, xfs, old, new } => run("mkfs.xfs", xfs.mkfs_xfs(&device.path(), *old, *new)),
             Step::MakeArray { array, members } => {
+                driver("md_mod");
                 let members: Vec<Option<String>> =
                     members.iter().map(|member| member.as_ref().map(Device::path)).collect();
                 run("mdadm", array.create(&members))
             }
             Step::MakeLuks { device, luks } => self.containers.make(&device.path(), luks),
-            Step::MakePv { device, volume } => self.lvm(volume.pvcreate(&device.path())),
+            Step::MakePv { device, volume } => {
+                driver("dm_mod");
+                self.lvm(volume.pvcreate(&device.path()))
+            }
             Step::MakeVg { group, devices } => {
                 let devices: Vec<String> = devices.iter().map(Device::path).collect();
                 self.lvm(group.vgcreate(&devices))
@@ -268,6 +272,11 @@ pub fn below_target(path: &str) -> Result<PathBuf> {
     Ok(Path::new(TARGET).join(relative))
 }
 
+/// Loads a driver that no device asks for. Where it is built in, or was never carried, the tool that needs it says more.
+pub fn driver(name: &str) {
+    let _ = exec::Command::new("/sbin/modprobe").args(["-q", "--", name]).run();
+}
+
 fn run(tool: &str, args: Vec<String>) -> Result<()> {
     // PID 1 starts without a PATH.
     let program = exec::find(tool).unwrap_or_else(|| tool.into());
@@ -309,7 +318,7 @@ fn read_at(path: &Path, start: u64, length: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn clear(disk: &str, starts: &[Bytes], whole: &[(Bytes, Bytes)]) -> io::Result<()> {
+fn clear(disk: &str, starts: &[Bytes], ends: &[Bytes], whole: &[(Bytes, Bytes)]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).open(disk)?;
     let size = file.seek(SeekFrom::End(0))?;
     // Boot code and the primary table first: from here on nothing on this disk boots.
@@ -318,6 +327,10 @@ fn clear(disk: &str, starts: &[Bytes], whole: &[(Bytes, Bytes)]) -> io::Result<(
     file.sync_all()?;
     for start in starts.iter().filter(|start| start.0 < size) {
         zero(&mut file, start.0, EDGE.min(size - start.0))?;
+    }
+    // Software RAID of version 0.90 and 1.0 has its metadata there.
+    for end in ends.iter().map(|end| end.0.min(size)) {
+        zero(&mut file, end.saturating_sub(EDGE), EDGE.min(end))?;
     }
     for (start, length) in whole.iter().filter(|(start, _)| start.0 < size) {
         zero(&mut file, start.0, length.0.min(size - start.0))?;

@@ -17,6 +17,7 @@ use manifest::host::Container;
 use vault::{Contents, EntryPath, Identities, Private, Restore, Selection, Vault};
 
 use self::memory::Memory;
+use crate::apply::driver;
 use crate::screen::{Answer, Screen};
 use crate::stop::{Code, Result, Stop};
 
@@ -198,10 +199,7 @@ impl Containers {
         let opening = self.openings.iter().find(|opening| opening.uuid == luks.uuid).ok_or_else(|| {
             Stop::new(Code::Guard, format!("nothing opens the container {}", called(luks)), "Start again.")
         })?;
-        // No device asks for these drivers. Where one is built in, or was never carried, cryptsetup says more.
-        for driver in ["dm_mod", "dm_crypt"] {
-            let _ = exec::Command::new("/sbin/modprobe").args(["-q", "--", driver]).run();
-        }
+        ["dm_mod", "dm_crypt"].into_iter().for_each(driver);
         let header = opening.header.to_string_lossy();
         cryptsetup().args(luks.restore_header(device, &header)).run().map_err(failed)?;
         // The key goes to the kernel itself: its keyring may want modules that a rescue does not have.

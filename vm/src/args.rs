@@ -84,14 +84,16 @@ fn firmware(firmware: &Firmware) -> Vec<String> {
 fn disk(disk: &Disk, number: usize, before: &[Disk]) -> Vec<String> {
     let snapshot = if disk.snapshot { "on" } else { "off" };
     let image = escape_path(&disk.image);
-    let drive =
-        format!("if=none,id=disk{number},format=raw,cache=unsafe,discard=unmap,snapshot={snapshot},file={image}");
+    let medium = if disk.bus == Bus::Disc { ",media=cdrom,readonly=on" } else { "" };
+    let drive = format!(
+        "if=none,id=disk{number},format=raw,cache=unsafe,discard=unmap,snapshot={snapshot},file={image}{medium}"
+    );
     let device = match disk.bus {
         Bus::Virtio => "virtio-blk-pci".to_owned(),
         Bus::Sata => {
-            let port = before.iter().filter(|other| other.bus == Bus::Sata).count();
-            format!("ide-hd,bus=ide.{port}")
+            format!("ide-hd,bus=ide.{}", ahci_port(before))
         }
+        Bus::Disc => format!("ide-cd,bus=ide.{}", ahci_port(before)),
         Bus::Nvme => "nvme".to_owned(),
         Bus::Scsi => "scsi-hd,bus=scsi.0".to_owned(),
         Bus::Usb => "usb-storage,bus=usb.0,removable=on".to_owned(),
@@ -99,6 +101,11 @@ fn disk(disk: &Disk, number: usize, before: &[Disk]) -> Vec<String> {
     let boot = disk.boot.map(|index| format!(",bootindex={index}")).unwrap_or_default();
     let device = format!("{device},drive=disk{number},serial={}{boot}", escape(&disk.serial));
     vec!["-drive".to_owned(), drive, "-device".to_owned(), device]
+}
+
+/// The first port of the AHCI controller that no disk before has.
+fn ahci_port(before: &[Disk]) -> usize {
+    before.iter().filter(|other| matches!(other.bus, Bus::Sata | Bus::Disc)).count()
 }
 
 /// A comma ends a value unless it is doubled.

@@ -17,6 +17,8 @@ pub enum Bus {
     Scsi,
     /// A USB stick: /dev/sdX, removable.
     Usb,
+    /// A disc in an optical drive, read-only: /dev/srX.
+    Disc,
 }
 
 /// One disk of a machine: a raw image file.

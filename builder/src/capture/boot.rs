@@ -53,7 +53,8 @@ fn grub(source: &Source) -> Vec<Loader> {
 fn esp_mounts(layout: &Layout) -> Vec<String> {
     let is_esp = |mount: &&layout::Mount| {
         let node = layout.node(&mount.node).filter(|node| matches!(node.kind, Kind::Vfat(_)));
-        let below = node.into_iter().flat_map(|node| &node.on).filter_map(|id| layout.node(id));
+        // Not always on the partition itself: an ESP may be an array.
+        let below = node.into_iter().flat_map(|node| layout.below(&node.id));
         below
             .into_iter()
             .any(|parent| matches!(&parent.kind, Kind::Partition(partition) if partition.type_guid.as_str() == ESP))

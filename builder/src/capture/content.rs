@@ -1,7 +1,7 @@
 //! What each block device holds: its partition table, or a filesystem, by reading it.
 //!
 //! blkid names the kind, because several old signatures may lie on one device and its rules for that are settled; what is
-//! described in full (ext, FAT, swap) is then read from its own bytes. Without blkid the readers are tried in turn.
+//! described in full (ext, XFS, FAT, swap) is then read from its own bytes. Without blkid the readers are tried in turn.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,6 +15,7 @@ use layout::lsblk::BlockDevice;
 use layout::probe::{Content, Probe};
 use layout::swap::{Swap, header};
 use layout::vfat::{Vfat, volume::Volume};
+use layout::xfs::Xfs;
 use manifest::host::Gap;
 
 use super::source::Source;
@@ -60,12 +61,14 @@ fn content(source: &Source, device: &BlockDevice, file: &File, gaps: &mut Vec<Ga
     let named = named.or_else(|| device.fstype.clone());
     let described = match named.as_deref() {
         Some("ext2" | "ext3" | "ext4" | "ext4dev") => ext(file).map(Content::Ext),
+        Some("xfs") => xfs(file).map(Content::Xfs),
         Some("vfat" | "msdos") => vfat(file).map(Content::Vfat),
         Some("swap" | "swsuspend") => swap(file).map(Content::Swap),
         Some("crypto_LUKS") if source.is_live() => luks::describe(&device.path).map(Content::Luks),
         Some(other) => return Content::Other(other.to_owned()),
         None => ext(file)
             .map(Content::Ext)
+            .or_else(|_| xfs(file).map(Content::Xfs))
             .or_else(|_| swap(file).map(Content::Swap))
             .or_else(|_| vfat(file).map(Content::Vfat)),
     };
@@ -109,6 +112,13 @@ pub(crate) fn ext(file: &impl FileExt) -> anyhow::Result<Ext> {
     let mut bytes = [0; superblock::LENGTH];
     file.read_exact_at(&mut bytes, superblock::OFFSET)?;
     Ok(Ext::parse(&bytes)?)
+}
+
+/// Describes an XFS filesystem.
+pub(crate) fn xfs(file: &impl FileExt) -> anyhow::Result<Xfs> {
+    let mut bytes = [0; layout::xfs::superblock::LENGTH];
+    file.read_exact_at(&mut bytes, 0)?;
+    Xfs::parse(&bytes).ok_or_else(|| anyhow::anyhow!("no superblock of XFS version 4 or 5"))
 }
 
 /// Describes a FAT filesystem.

@@ -11,6 +11,8 @@ use std::path::PathBuf;
 use layout::disk::Table;
 use layout::gpt::{BIOS_BOOT, ESP};
 use layout::luks::Luks;
+use layout::lvm::{Form, LogicalVolume};
+use layout::probe::INACTIVE;
 use layout::{Kind, Layout, Node, NodeId};
 use manifest::host::{Coverage, Item, Verdict};
 
@@ -182,7 +184,7 @@ impl<'a> Judge<'a> {
             {
                 Verdict::Waived { pattern: waiver.pattern.clone(), reason: waiver.reason.clone() }
             }
-            Ok(how) => Verdict::Captured { how: how.to_owned() },
+            Ok(how) => Verdict::Captured { how: format!("{how}{}", self.simpler(node)) },
             Err(reason) => Verdict::Uncovered { reason, system },
         }
     }
@@ -190,6 +192,9 @@ impl<'a> Judge<'a> {
     fn left_out(&self, node: &Node) -> Option<&'static str> {
         if self.sticks.contains(&node.id) {
             return Some(STICK);
+        }
+        if self.layout.below(&node.id).into_iter().chain([node]).any(is_snapshot) && self.mount(node).is_none() {
+            return Some(SNAPSHOT);
         }
         match &node.kind {
             Kind::Disk(disk) => Some(match disk.table {
@@ -218,14 +223,17 @@ impl<'a> Judge<'a> {
     /// How a node comes back, or why it does not.
     fn captured(&self, node: &Node) -> Result<&'static str, String> {
         match &node.kind {
-            Kind::Ext(_) | Kind::Vfat(_) => {
+            Kind::Ext(_) | Kind::Xfs(_) | Kind::Vfat(_) => {
                 self.stands(node)?;
                 match self.mount(node) {
                     Some(_) => Ok("its files are archived"),
                     None => Err("its root folder is not mounted anywhere, so its files cannot be read".into()),
                 }
             }
-            Kind::Xfs(_) | Kind::Array(_) | Kind::Pv(_) | Kind::Vg(_) | Kind::Lv(_) => Err(reason(what(node))),
+            Kind::Array(_) | Kind::Pv(_) | Kind::Vg(_) | Kind::Lv(_) => {
+                self.remade(node)?;
+                self.stands(node).map(|()| "it is empty and is made anew")
+            }
             Kind::Swap(_) => self.stands(node).map(|()| "it is made anew"),
             Kind::Volatile(_) => self.stands(node).map(|()| "crypttab makes it anew at each start"),
             Kind::Luks(luks) => Err(match &luks.hindrance {
@@ -263,16 +271,38 @@ impl<'a> Judge<'a> {
                 Kind::Luks(Luks { hindrance: Some(hindrance), .. }) => {
                     return Err(format!("it lies in the container {}: {hindrance}", parent.path));
                 }
-                Kind::Array(_) | Kind::Pv(_) | Kind::Vg(_) | Kind::Lv(_) => {
-                    return Err(format!("it lies on {}: {}", parent.path, reason(what(parent))));
+                _ => {
+                    self.remade(parent).map_err(|reason| format!("it lies on {}: {reason}", parent.path))?;
+                    self.stands(parent)?;
                 }
-                _ => self.stands(parent)?,
             }
         }
         if node.on.is_empty() && !matches!(node.kind, Kind::Disk(_)) {
             return Err("it is not known which disk it lies on".into());
         }
         Ok(())
+    }
+
+    /// Whether an array or a volume is of a form that this version makes again.
+    fn remade(&self, node: &Node) -> Result<(), String> {
+        match &node.kind {
+            Kind::Array(array) if !RAID_LEVELS.contains(&array.level.as_str()) => Err(reason(&array.level)),
+            _ if is_snapshot(node) => Err(format!("{SNAPSHOT}; it is mounted: unmount it, or waive it by name")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The word on a volume below that comes back in a simpler form than it had.
+    fn simpler(&self, node: &Node) -> String {
+        let other = self.layout.below(&node.id).into_iter().chain([node]).find_map(|below| match &below.kind {
+            Kind::Lv(LogicalVolume { form: Form::Other { what }, .. }) => Some(what),
+            _ => None,
+        });
+        match other.map(String::as_str) {
+            Some("cache" | "writecache") => "; its volume comes back without a cache".to_owned(),
+            Some(what) => format!("; its volume comes back as a linear one, not as {what}"),
+            None => String::new(),
+        }
     }
 
     fn on_bare_disk(&self, node: &Node) -> bool {
@@ -286,7 +316,7 @@ impl<'a> Judge<'a> {
         }
         // An ESP beside the root filesystem holds what the firmware starts, mounted or not.
         let on_esp =
-            node.on.iter().filter_map(|id| self.layout.node(id)).any(
+            self.layout.below(&node.id).into_iter().any(
                 |parent| matches!(&parent.kind, Kind::Partition(partition) if partition.type_guid.as_str() == ESP),
             );
         let root_disks = self.layout.mount_at("/").map(|root| self.layout.disks_below(&root.node)).unwrap_or_default();
@@ -322,23 +352,35 @@ impl<'a> Judge<'a> {
     }
 }
 
+/// Levels of software RAID that are made again.
+const RAID_LEVELS: &[&str] = &["linear", "raid0", "raid1", "raid4", "raid5", "raid6", "raid10"];
+const SNAPSHOT: &str = "a snapshot of another volume, which is archived as it is now";
+
+fn is_snapshot(node: &Node) -> bool {
+    matches!(&node.kind, Kind::Lv(LogicalVolume { form: Form::Snapshot { .. }, .. }))
+}
+
 const WHOLE_DISK: &str = "a filesystem on a whole disk, without a partition table, comes with a later version";
 
 /// Why something that is known by name only does not come back.
 fn reason(what: &str) -> String {
     let later = |name: &str| format!("{name} comes with a later version");
     match what {
-        "LVM2_member" | "lvm" => later("LVM"),
+        "LVM2_member" | "lvm" => {
+            "LVM's tools tell nothing of it: install lvm2, or wipe it if it belongs to no group".into()
+        }
+        INACTIVE => "it is not active, so what it holds cannot be read: activate it, or waive it by name".into(),
         "crypto_LUKS" => "cryptsetup tells nothing of it: install cryptsetup".into(),
         "crypt" => "it is no LUKS container, and crypttab does not say that its key is drawn at each start".into(),
-        "linux_raid_member" | "md" => later("software RAID"),
-        _ if what.starts_with("raid") || what == "linear" => later("software RAID"),
-        "btrfs" | "xfs" | "f2fs" => later(what),
+        "linux_raid_member" | "md" => "it belongs to an array that does not run, or that mdadm tells nothing of".into(),
+        _ if what.starts_with("raid") || what == "linear" => "mdadm tells nothing of this array: install mdadm".into(),
+        "multipath" | "faulty" | "container" => format!("an array of level {what} cannot be made again"),
+        "btrfs" | "f2fs" => later(what),
         "zfs" | "zfs_member" => later("ZFS"),
         "dos-partition" => later("a DOS (MBR) partition table"),
-        "mpath" | "multipath" => later("multipath"),
+        "mpath" => later("multipath"),
         "partition" => "the partition table that it belongs to could not be read".into(),
-        "ext2" | "ext3" | "ext4" | "vfat" | "swap" => "it could not be read".into(),
+        "ext2" | "ext3" | "ext4" | "xfs" | "vfat" | "swap" => "it could not be read".into(),
         "unknown" => "it holds something that no tool here knows".into(),
         "ambiguous" => "it holds signatures of several kinds; wipe the stale one with wipefs".into(),
         "nfs" | "nfs4" | "cifs" | "smb3" | "ceph" | "9p" | "virtiofs" | "glusterfs" | "afs" => {

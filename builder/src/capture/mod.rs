@@ -19,6 +19,7 @@ mod luks;
 mod network;
 mod pattern;
 mod source;
+mod stacks;
 pub(crate) mod table;
 
 use std::collections::BTreeMap;
@@ -109,7 +110,7 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     let devices = block::devices(&source, &mut gaps);
     let probes = content::probes(&source, &devices, &mut gaps);
     let volatile = crypttab.iter().filter(|entry| entry.is_volatile()).map(|entry| entry.name.clone()).collect();
-    let stacks = probe::Stacks { volatile, ..probe::Stacks::default() };
+    let stacks = probe::Stacks { volatile, ..stacks::stacks(&source, &devices, &mut gaps) };
     let mut layout = probe::assemble(&devices, &probes, &stacks, &mountinfo::parse(&mounts));
     measure_mounted(&source, &mut layout);
     let (containers, private) = luks::keep(&source, &mut layout, &crypttab, options.volume_keys, &mut gaps);
@@ -125,6 +126,9 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     coverage.exclusions = exclusions::of(options, &swap_files, &fstab);
     coverage::remove_left_out(&mut layout, &coverage);
     gaps.extend(fragile_names(&fstab));
+    if source.is_live() {
+        gaps.extend(missing_tools(&layout));
+    }
 
     let roots = Roots { root: options.root.clone(), cross, exclude: coverage.exclusions.clone() };
     let boot = boot::chain(&source, &layout, &mut gaps);
@@ -156,6 +160,13 @@ fn measure_mounted(source: &Source, layout: &mut Layout) {
             }
         }
     }
+}
+
+/// Programs without which a stick that this host makes cannot make this layout again.
+fn missing_tools(layout: &Layout) -> impl Iterator<Item = Gap> {
+    let missing = layout::plan::required_tools(layout).into_iter().filter(|tool| exec::find(tool).is_none());
+    missing
+        .map(|tool| gap(tool, "it is not installed, and a stick made here cannot make this storage again without it"))
 }
 
 /// Lines of fstab that may mean another device on another machine.

@@ -22,6 +22,9 @@ const REQUIRED: &[(&str, &str)] = &[
     ("mkswap", "util-linux"),
     ("mount", "mount"),
 ];
+/// For what lies between disks and filesystems. A host that has such storage has its tools, and the stick carries what the host has.
+const STORAGE: &[&str] =
+    &["lvm", "dmsetup", "thin_check", "thin_repair", "thin_dump", "mdadm", "mkfs.xfs", "xfs_repair", "xfs_admin"];
 /// For the boot chain, and for the person at the shell. Carried where the host has them.
 const WELCOME: &[&str] = &[
     "efibootmgr",
@@ -237,7 +240,7 @@ fn tools(sysroot: &Sysroot, tree: &mut Tree, notes: &mut Vec<String>) -> anyhow:
         }
     }
     let mut absent = Vec::new();
-    for name in WELCOME {
+    for name in STORAGE.iter().chain(WELCOME) {
         if !add(&programs, tree, name)? {
             absent.push(*name);
         }
@@ -297,6 +300,16 @@ mod tests {
         use layout::vfat::Vfat;
         for tool in [Ext::TOOLS, Vfat::TOOLS, Swap::TOOLS].concat() {
             assert!(REQUIRED.iter().any(|(name, _)| *name == tool), "{tool}");
+        }
+    }
+
+    #[test]
+    fn every_tool_that_volumes_and_arrays_need_is_carried_where_the_host_has_it() {
+        use layout::lvm::{LogicalVolume, PhysicalVolume};
+        use layout::md::Array;
+        use layout::xfs::Xfs;
+        for tool in [PhysicalVolume::TOOLS, LogicalVolume::THIN_TOOLS, Array::TOOLS, Xfs::TOOLS].concat() {
+            assert!(STORAGE.contains(&tool), "{tool}");
         }
     }
 

@@ -10,7 +10,7 @@ pub const PV_COLUMNS: &str = "pv_name,pv_uuid,vg_name,pe_start,pv_pe_count";
 /// Columns of `vgs` that are read.
 pub const VG_COLUMNS: &str = "vg_name,vg_uuid,vg_extent_size,vg_free_count,vg_tags";
 /// Columns of `lvs --all` that are read.
-pub const LV_COLUMNS: &str = "lv_name,lv_uuid,vg_name,lv_size,segtype,stripes,stripe_size,chunk_size,pool_lv,origin,lv_metadata_size,zero,discards,lv_tags,lv_permissions,seg_start";
+pub const LV_COLUMNS: &str = "lv_name,lv_uuid,vg_name,lv_size,segtype,stripes,stripe_size,chunk_size,pool_lv,origin,lv_metadata_size,zero,discards,lv_tags,lv_permissions,lv_active,seg_start";
 
 /// Everything that LVM knows of a host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -102,6 +102,7 @@ struct LvRow {
     discards: String,
     lv_tags: String,
     lv_permissions: String,
+    lv_active: String,
     seg_start: String,
 }
 
@@ -173,6 +174,12 @@ fn form(row: &LvRow) -> Result<Form, ReportError> {
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
     };
     Ok(match row.segtype.as_str() {
+        // The origin of a cached volume is the volume itself without its cache.
+        "cache" | "writecache" => Form::Other { what: row.segtype.clone() },
+        // A thin snapshot that is in use and may be written to is a clone: a volume like any other.
+        "thin" if row.lv_active == "active" && !row.lv_permissions.starts_with("read-only") => {
+            Form::Thin { pool: row.pool_lv.clone() }
+        }
         _ if !row.origin.is_empty() => Form::Snapshot { origin: row.origin.clone() },
         "linear" => Form::Linear,
         // LVM calls a linear volume striped over one.
@@ -252,6 +259,21 @@ mod tests {
         assert_eq!(form("vm-100-disk-0"), (Form::Thin { pool: "pool".to_owned() }, 1024));
         assert!(report.hidden.contains(&"vg--one-pool_tdata".to_owned()));
         assert!(report.logical.iter().all(|(volume, _)| !volume.name.starts_with('[')));
+    }
+
+    #[test]
+    fn a_thin_snapshot_in_use_is_a_clone_and_a_cached_volume_is_no_snapshot() {
+        let lvs = include_str!("../../fixtures/stacks/lvs-kinds.json");
+        let empty = r#"{"report":[{}]}"#;
+        let row = lvs.lines().find(|line| line.contains(r#""lv_name":"vm-100-snap""#)).unwrap();
+        let with = |old: &str, new: &str| {
+            assert!(row.contains(old), "{row}");
+            let report = parse(empty, empty, &lvs.replace(row, &row.replace(old, new))).unwrap();
+            report.logical.into_iter().find(|(volume, _)| volume.name == "vm-100-snap").unwrap().0.form
+        };
+        assert_eq!(with(r#""lv_active":"""#, r#""lv_active":"active""#), Form::Thin { pool: "pool".to_owned() });
+        let cached = with(r#""segtype":"thin""#, r#""segtype":"cache""#);
+        assert_eq!(cached, Form::Other { what: "cache".to_owned() });
     }
 
     #[test]

@@ -33,7 +33,11 @@ impl Array {
         if let Some(layout) = self.layout_name() {
             add("--layout", &layout);
         }
-        add("--raid-devices", &members.len().to_string());
+        let places = if self.spares.is_empty() { members.len() } else { members.len().min(self.devices as usize) };
+        add("--raid-devices", &places.to_string());
+        if places < members.len() {
+            add("--spare-devices", &(members.len() - places).to_string());
+        }
         if self.level != "raid0" && self.level != "linear" {
             args.extend(["--assume-clean".to_owned(), "--bitmap".to_owned(), "internal".to_owned()]);
         }
@@ -93,6 +97,7 @@ mod tests {
             chunk: Bytes(chunk),
             layout,
             members: Vec::new(),
+            spares: Vec::new(),
         }
     }
 
@@ -107,6 +112,15 @@ mod tests {
             "--create /dev/md/data --run --force --level 1 --metadata 1.2 --uuid 1:2:3:4 --homehost host --name data \
              --raid-devices 2 --assume-clean --bitmap internal /dev/vda1 missing"
         );
+    }
+
+    #[test]
+    fn spares_stay_spares() {
+        let mut mirror = array("raid1", 0, 0);
+        mirror.spares = vec!["/dev/vdc1".to_owned()];
+        let members = ["/dev/vda1", "/dev/vdb1", "/dev/vdc1"].map(|path| Some(path.to_owned()));
+        let args = mirror.create(&members).join(" ");
+        assert!(args.contains("--raid-devices 2 --spare-devices 1 "), "{args}");
     }
 
     #[test]

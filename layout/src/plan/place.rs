@@ -57,7 +57,7 @@ pub(super) struct Place {
     pub late: bool,
 }
 
-/// The place of each node all of whose disks are in the plan. Nodes come parents first in a layout, so one pass is enough.
+/// The place of each node all of whose disks are in the plan; an array may do without some. Nodes come parents first in a layout, so one pass is enough.
 pub(super) fn places(layout: &Layout, disks: &[DiskPlan]) -> Result<BTreeMap<NodeId, Place>, SolveError> {
     let mut places = BTreeMap::new();
     for disk in disks {
@@ -76,8 +76,10 @@ pub(super) fn places(layout: &Layout, disks: &[DiskPlan]) -> Result<BTreeMap<Nod
         if places.contains_key(&node.id) || node.on.is_empty() {
             continue;
         }
-        let below: Option<Vec<&Place>> = node.on.iter().map(|id| places.get(id)).collect();
-        let Some(below) = below else { continue };
+        let below: Vec<&Place> = node.on.iter().filter_map(|id| places.get(id)).collect();
+        if below.len() < node.on.len() && !does_without(node, below.len()) {
+            continue;
+        }
         if let Some(place) = place(node, &below) {
             let groups = match &node.kind {
                 Kind::Vg(group) => {
@@ -97,6 +99,14 @@ pub(super) fn places(layout: &Layout, disks: &[DiskPlan]) -> Result<BTreeMap<Nod
         }
     }
     Ok(places)
+}
+
+/// Whether an array starts with only `present` of its members.
+fn does_without(node: &Node, present: usize) -> bool {
+    match &node.kind {
+        Kind::Array(array) => present > 0 && present + array.spare_members() as usize >= array.devices as usize,
+        _ => false,
+    }
 }
 
 /// The place of a node on what is below it. Volumes of a group get theirs with the group.

@@ -135,6 +135,7 @@ fn mirror() -> Layout {
             chunk: Bytes(0),
             layout: 0,
             members: Vec::new(),
+            spares: Vec::new(),
         })
     };
     let vfat = Vfat {
@@ -178,6 +179,51 @@ fn a_mirror_is_made_over_both_disks_and_its_esp_last() {
         ]
     );
     assert!(required_tools(&mirror()).contains(&"mdadm"));
+}
+
+#[test]
+fn the_ends_of_old_and_new_partitions_are_cleared_of_raid_metadata() {
+    let mut present = [present("/dev/vda", "OLD-a", 2048), present("/dev/vdb", "OLD-b", 2048)];
+    present[0].holds = vec![crate::matching::Held {
+        path: "/dev/vda1".to_owned(),
+        start: Bytes::MIB,
+        size: Bytes(700 << 20),
+        what: "linux_raid_member".to_owned(),
+    }];
+    let plan = plan(&mirror(), &captured, &present, &[]).unwrap();
+    let ends = plan.before.iter().filter_map(|step| match step {
+        Step::Clear { ends, .. } => Some(ends),
+        _ => None,
+    });
+    let ends: Vec<_> = ends.collect();
+    let mib = |mib: u64| Bytes(mib << 20);
+    assert_eq!(*ends[0], [mib(101), mib(701), mib(2001)]);
+    assert_eq!(*ends[1], [mib(101), mib(2001)]);
+}
+
+#[test]
+fn a_mirror_whose_place_was_empty_comes_back_with_an_empty_place() {
+    let mut layout = mirror();
+    let root = layout.nodes.iter_mut().find(|node| node.id.0 == "md-root").unwrap();
+    root.on.pop();
+    let present = [present("/dev/vda", "OLD-a", 2048), present("/dev/vdb", "OLD-b", 2048)];
+    let plan = plan(&layout, &captured, &present, &[]).unwrap();
+    let text: Vec<String> = plan.before.iter().map(Step::to_string).collect();
+    assert!(text.contains(&"make raid1 /dev/md/root over /dev/vda2, missing".to_owned()), "{text:?}");
+}
+
+#[test]
+fn a_mirror_survives_a_disk_and_a_stripe_does_not() {
+    let mut layout = mirror();
+    let gone = [NodeId("disk-b".to_owned())];
+    let root = NodeId("root".to_owned());
+    assert!(layout.survives(&root, &gone));
+    assert!(!layout.survives(&root, &[gone[0].clone(), NodeId("disk-a".to_owned())]));
+    let array = layout.nodes.iter_mut().find(|node| node.id.0 == "md-root").unwrap();
+    if let Kind::Array(array) = &mut array.kind {
+        array.level = "raid0".to_owned();
+    }
+    assert!(!layout.survives(&root, &gone));
 }
 
 #[test]

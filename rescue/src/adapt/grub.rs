@@ -69,10 +69,15 @@ fn install_efi(screen: &Screen, room: &Room, host: &Host, plan: &Plan, esp: &str
     if let Some(label) = &label {
         named = named.arg(format!("--bootloader-id={label}"));
     }
-    run(screen, if variables { named } else { named.arg("--no-nvram") })?;
+    let members = esp_members(plan);
+    // grub-install makes no entry for an array; each of its members gets one below.
+    run(screen, if variables && members.is_empty() { named } else { named.arg("--no-nvram") })?;
     run(screen, base().args(["--removable", "--no-nvram"]))?;
     done.place(&format!("{}/", esp.trim_end_matches('/')), REASON);
     done.loaders.push(format!("x86_64-efi in {esp}, and on the removable path"));
+    if variables && !members.is_empty() {
+        entries(screen, room, esp, label.as_deref(), &members, done);
+    }
     if variables {
         let alive: Vec<Guid> = plan
             .disks
@@ -105,7 +110,37 @@ fn esp_path(plan: &Plan) -> Option<&str> {
     })
 }
 
+/// Makes a boot entry for the ESP on each member of an array: the machine then starts from any of them. The first member's comes first.
+fn entries(screen: &Screen, room: &Room, esp: &str, label: Option<&str>, members: &[&Device], done: &mut Adaptation) {
+    let label = label.unwrap_or("debian");
+    let folder = Path::new(TARGET).join(esp.trim_start_matches('/')).join("EFI").join(label);
+    let loader = if folder.join("shimx64.efi").exists() { "shimx64.efi" } else { "grubx64.efi" };
+    for device in members.iter().rev() {
+        let Device::Partition { disk, number } = device else { continue };
+        let loader = format!("\\EFI\\{label}\\{loader}");
+        let command = room.command("efibootmgr").args(["--create", "--disk", disk, "--part", &number.to_string()]);
+        match run(screen, command.args(["--label", label, "--loader", &loader])) {
+            Ok(()) => done.loaders.push(format!("boot entry {label:?} for {}", device.path())),
+            Err(error) => done.not_adapted.push(format!("no boot entry for {}: {error}", device.path())),
+        }
+    }
+}
+
+/// The members of the array that the ESP is; none where it is a partition.
+fn esp_members(plan: &Plan) -> Vec<&Device> {
+    let arrays = plan.after.iter().filter_map(|step| match step {
+        Step::MakeArray { members, .. } => Some(members.iter().flatten()),
+        _ => None,
+    });
+    arrays.flatten().filter(|member| is_esp(plan, member)).collect()
+}
+
 fn is_esp(plan: &Plan, device: &Device) -> bool {
+    if let Device::Made { path } = device {
+        // An array is made last where its members are ESPs.
+        let made = |step: &Step| matches!(step, Step::MakeArray { array, .. } if array.path() == *path);
+        return plan.after.iter().any(made);
+    }
     let Device::Partition { disk, number } = device else { return false };
     let mut disks = plan.disks.iter().filter(|planned| planned.target.path == *disk);
     disks.any(|planned| {

@@ -19,6 +19,7 @@ const SUPERBLOCK: &[u8] = include_bytes!("../../../../layout/fixtures/ext4.super
 struct Host {
     devices: Vec<BlockDevice>,
     probes: BTreeMap<String, Probe>,
+    stacks: Stacks,
     mounts: String,
 }
 
@@ -87,7 +88,7 @@ impl Host {
     }
 
     fn layout(&self) -> Layout {
-        assemble(&self.devices, &self.probes, &Stacks::default(), &mountinfo::parse(self.mounts.as_bytes()))
+        assemble(&self.devices, &self.probes, &self.stacks, &mountinfo::parse(self.mounts.as_bytes()))
     }
 
     fn coverage(&self, waivers: &[&str]) -> Coverage {
@@ -213,7 +214,7 @@ fn the_root_filesystem_cannot_be_waived() {
 }
 
 #[test]
-fn kinds_of_a_later_version_are_named_with_what_lies_on_them() {
+fn what_no_tool_tells_of_and_kinds_of_a_later_version_are_named() {
     let host = Host::default()
         .gpt("sda", &[(LINUX, Content::Other("LVM2_member".into())), (LINUX, Content::Other("btrfs".into()))])
         .device("dm-0", "lvm", &["sda1"])
@@ -221,7 +222,8 @@ fn kinds_of_a_later_version_are_named_with_what_lies_on_them() {
         .mounted("dm-0", "/", "ext4")
         .mounted("sda2", "/srv", "btrfs");
     let coverage = host.coverage(&[]);
-    assert_eq!(uncovered(&coverage, "/"), ("it lies on /dev/dm-0: LVM comes with a later version", true));
+    let (reason, system) = uncovered(&coverage, "/");
+    assert!(reason.contains("/dev/dm-0: LVM's tools tell nothing of it") && system, "{reason}");
     assert_eq!(uncovered(&coverage, "/srv"), ("btrfs comes with a later version", false));
     assert!(coverage.lacks_system());
 }
@@ -310,4 +312,113 @@ fn no_rule_leaves_out_what_carries_the_system() {
     let wrong = super::coverage(&workstation().layout(), &[], Some("/dev/vda"));
     assert!(wrong.restores(&NodeId("fs:home".into())), "the system's disk is not a stick");
     assert!(Host::default().coverage(&[]).lacks_system(), "a host without a root filesystem");
+}
+
+/// The captured machine of layout/fixtures/stacks: a group over two disks with each kind of volume. Its disks get a table here, because
+/// whole disks are another matter.
+fn volumes(edit: impl Fn(String) -> String) -> Host {
+    let mut host = Host {
+        devices: layout::lsblk::parse(include_str!("../../../../layout/fixtures/stacks/lsblk-kinds.json")).unwrap(),
+        ..Host::default()
+    };
+    for disk in ["vda", "vdb"] {
+        for device in host.devices.iter_mut().filter(|device| device.parents.contains(&disk.to_owned())) {
+            device.parents = vec![format!("{disk}1")];
+        }
+        host.devices.retain(|device| device.kname != disk);
+        host = host.gpt(disk, &[(LINUX, Content::Other("LVM2_member".into()))]);
+    }
+    let on_partition = |text: &str| text.replace("/dev/vda\"", "/dev/vda1\"").replace("/dev/vdb\"", "/dev/vdb1\"");
+    host.stacks.lvm = layout::lvm::report::parse(
+        &on_partition(include_str!("../../../../layout/fixtures/stacks/pvs-kinds.json")),
+        include_str!("../../../../layout/fixtures/stacks/vgs-kinds.json"),
+        &edit(include_str!("../../../../layout/fixtures/stacks/lvs-kinds.json").to_owned()),
+    )
+    .unwrap();
+    for (volume, content) in [("root", ext("root", "")), ("striped", swap()), ("vm--100--disk--0", ext("guest", ""))] {
+        host = host.filled(volume, content);
+    }
+    let number = |path: &str| host.devices.iter().find(|device| device.path == path).unwrap().number.clone();
+    host.mounts = format!("1 0 {} / / rw - ext4 root rw\n", number("/dev/mapper/vg--one-root"));
+    host
+}
+
+impl Host {
+    /// As `holds`, for a volume of the group.
+    fn filled(mut self, volume: &str, content: Content) -> Self {
+        let path = format!("/dev/mapper/vg--one-{volume}");
+        let kname = self.devices.iter().find(|device| device.path == path).unwrap().kname.clone();
+        self.probes.insert(kname, Probe { table: None, content });
+        self
+    }
+}
+
+#[test]
+fn volumes_are_captured_snapshots_left_out_and_inactive_ones_uncovered() {
+    let coverage = volumes(|lvs| lvs).coverage(&[]);
+    let path = |name: &str| format!("/dev/mapper/vg--one-{name}");
+    assert!(matches!(verdict(&coverage, "/"), Verdict::Captured { .. }), "{:?}", coverage.items);
+    assert!(matches!(verdict(&coverage, &path("striped")), Verdict::Captured { .. }));
+    for snapshot in ["root--before", "vm--100--snap"] {
+        assert!(matches!(verdict(&coverage, &path(snapshot)), Verdict::LeftOut { .. }), "{snapshot}");
+    }
+    assert!(uncovered(&coverage, &path("vm--100--disk--0")).0.contains("not mounted"));
+    assert!(uncovered(&coverage, &path("vm--101--disk--0")).0.contains("no tool here knows"));
+    // Neither what LVM keeps inside volumes nor the device between a pool and its volumes is anybody's business.
+    for inner in ["-real", "-cow", "tpool", "tdata", "tmeta", "rimage", "rmeta", "pmspare"] {
+        assert!(!coverage.items.iter().any(|item| item.path.contains(inner)), "{inner}: {:?}", coverage.items);
+    }
+    // The device of a volume that is not active is not there.
+    let mut host = volumes(|lvs| lvs);
+    host.devices.retain(|device| !device.path.ends_with("vm--101--disk--0"));
+    let coverage = host.coverage(&[]);
+    assert!(uncovered(&coverage, &path("vm--101--disk--0")).0.contains("not active"), "{:?}", coverage.items);
+}
+
+#[test]
+fn a_volume_that_comes_back_without_its_cache_says_so() {
+    let cached = |lvs: String| {
+        let row = lvs.lines().find(|line| line.contains(r#""lv_name":"root""#)).unwrap().to_owned();
+        let changed = row.replace(r#""segtype":"linear""#, r#""segtype":"cache""#);
+        lvs.replace(&row, &changed.replace(r#""origin":"""#, r#""origin":"[root_corig]""#))
+    };
+    let coverage = volumes(cached).coverage(&[]);
+    let Verdict::Captured { how } = verdict(&coverage, "/") else { panic!("{:?}", coverage.items) };
+    assert_eq!(how, "its files are archived; its volume comes back without a cache");
+}
+
+#[test]
+fn a_mirrored_host_is_captured_and_a_level_that_cannot_be_made_is_not() {
+    let array = |level: &str, members: [&str; 2]| layout::md::Array {
+        uuid: format!("{level}:0:0:{}", members[0].len()),
+        name: format!("host:{}", members[0].replace('/', "")),
+        level: level.to_owned(),
+        metadata: "1.2".to_owned(),
+        devices: 2,
+        chunk: Bytes(0),
+        layout: 0,
+        members: members.iter().map(|member| Some((*member).to_owned())).collect(),
+        spares: Vec::new(),
+    };
+    let member = || Content::Other("linux_raid_member".into());
+    let mirror = |level: &str| {
+        let mut host = Host::default()
+            .gpt("sda", &[(ESP, member()), (LINUX, member())])
+            .gpt("sdb", &[(ESP, member()), (LINUX, member())])
+            .device("md0", "raid1", &["sda1", "sdb1"])
+            .holds("md0", vfat(""))
+            .device("md1", level, &["sda2", "sdb2"])
+            .holds("md1", ext("root", ""))
+            .mounted("md1", "/", "ext4");
+        host.stacks.arrays.insert("md0".into(), array("raid1", ["/dev/sda1", "/dev/sdb1"]));
+        host.stacks.arrays.insert("md1".into(), array(level, ["/dev/sda2", "/dev/sdb2"]));
+        host
+    };
+    let coverage = mirror("raid1").mounted("md0", "/boot/efi", "vfat").coverage(&[]);
+    assert_eq!(coverage.uncovered().count(), 0, "{:?}", coverage.items);
+    let coverage = mirror("raid1").coverage(&[]);
+    let (reason, system) = uncovered(&coverage, "/dev/md0");
+    assert!(reason.contains("not mounted") && system, "an ESP on an array carries the system too: {reason}");
+    let coverage = mirror("faulty").mounted("md0", "/boot/efi", "vfat").coverage(&[]);
+    assert!(uncovered(&coverage, "/").0.contains("level faulty cannot be made"));
 }

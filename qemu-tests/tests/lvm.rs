@@ -1,0 +1,82 @@
+//! A host whose root lies on LVM comes back: two groups, thin pool, stripe, mirror, XFS. Its first group and its partitions are those of a
+//! Proxmox VE host. What is inside volumes can be judged from inside only: `attest` does not look into them.
+
+use std::time::Duration;
+
+use qemu_tests::host::{Host, Layout};
+use qemu_tests::place;
+use qemu_tests::rescue::{Patient, follow, nobody, same_census};
+use qemu_tests::scenario::say;
+use serde_json::Value;
+use vm::{Bus, Running};
+
+const LIMIT: Duration = Duration::from_secs(120);
+const GIB: u64 = 1 << 30;
+
+/// The host of `scripts/hosts/lvm`, as Proxmox VE starts: by UEFI, with GRUB for BIOS beside it.
+pub const LVM: Layout = Layout {
+    name: "lvm",
+    disks: &[("LBHOSTA", 2 * GIB), ("LBHOSTB", GIB + (256 << 20))],
+    bus: Bus::Virtio,
+    uefi: true,
+    orders: &[&["LBNEWA=LBHOSTA", "LBNEWB=LBHOSTB"]],
+};
+
+/// What LVM says of groups and volumes, without what a group that is made again gets anew.
+fn volumes(running: &mut Running) -> anyhow::Result<Vec<String>> {
+    let columns = "vg_name,lv_name,lv_layout,lv_size,stripes,stripe_size,chunk_size,lv_metadata_size,zero,discards,pool_lv,vg_tags";
+    let command = format!("lvs --noheadings --separator '|' --units b -o {columns} 2>/dev/null");
+    let text = running.output(&command, LIMIT)?;
+    let mut lines: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
+    lines.sort();
+    Ok(lines)
+}
+
+#[test]
+fn a_host_on_lvm_boots_with_the_same_groups_volumes_and_pool() -> anyhow::Result<()> {
+    let _alone = place::hold("scenario")?;
+    say("scenario lvm");
+    let host = Host::get(LVM)?;
+    let captured = host.captured("lvs -a -o+devices; lsblk")?;
+    let folder = place::scratch("lvm")?;
+    let mut before = host.start("lvm-source", &folder, Vec::new())?;
+    let recorded = volumes(&mut before)?;
+    before.quit()?;
+
+    let patient = Patient::new("lvm", host.accel(), &folder, Bus::Sata, "LBNEWA", 2 * GIB)?
+        .and("LBNEWB", GIB + (256 << 20))?
+        .uefi();
+    let outcome = follow(&mut patient.boot_stick(&captured.stick, Some(&captured.key))?, nobody, |_| ())?;
+    let report = outcome.report()?;
+    assert_eq!(report["differences"], Value::Array(Vec::new()));
+    say(&format!("    restored after {} s", outcome.ended.as_secs()));
+
+    let mut running = patient.boot("restored")?;
+    say(&format!("    the restored system is up after {} s", running.elapsed().as_secs()));
+    same_census(&mut running, &captured.census(1)?)?;
+    let wanted: Vec<&String> = recorded.iter().filter(|line| !line.contains("|before|")).collect();
+    let found = volumes(&mut running)?;
+    assert_eq!(found.iter().collect::<Vec<_>>(), wanted, "all but the snapshot `before` is as it was");
+    for (place, source) in [
+        ("/", "/dev/mapper/pve-root"),
+        ("/home", "/dev/mapper/store-files"),
+        ("/srv/guests", "/dev/mapper/pve-guests"),
+        ("/srv/fast", "/dev/mapper/store-fast"),
+        ("/srv/twice", "/dev/mapper/store-twice"),
+    ] {
+        assert_eq!(running.output(&format!("findmnt -no SOURCE {place}"), LIMIT)?.trim(), source);
+    }
+    assert_eq!(
+        running.output("cat /srv/guests/file /srv/fast/file /srv/twice/file", LIMIT)?,
+        "on guests\non fast\non twice\n"
+    );
+    assert!(running.output("swapon --show=NAME --noheadings", LIMIT)?.contains("/dev/dm-"));
+    // The partitions are Proxmox's to the sector.
+    let table = running.output("sfdisk --dump $(readlink -e /dev/disk/by-id/ata-*LBNEWA)", LIMIT)?;
+    for part in ["start=          34, size=        2014", "start=        2048, size=      131072"] {
+        assert!(table.contains(part), "{table}");
+    }
+    running.quit()?;
+    say("scenario lvm holds");
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! A host on software RAID comes back: each member of its mirror starts alone. What is inside arrays can be judged from inside only.
+
+use std::time::Duration;
+
+use qemu_tests::host::{Host, Layout};
+use qemu_tests::place;
+use qemu_tests::rescue::{Patient, follow, nobody, same_census};
+use qemu_tests::scenario::say;
+use serde_json::Value;
+use vm::{Bus, Running};
+
+const LIMIT: Duration = Duration::from_secs(120);
+const SIZE: u64 = 1800 << 20;
+
+/// The host of `scripts/hosts/raid`, which starts by BIOS.
+pub const RAID: Layout = Layout {
+    name: "raid",
+    disks: &[("LBHOSTA", SIZE), ("LBHOSTB", SIZE)],
+    bus: Bus::Virtio,
+    uefi: false,
+    orders: &[&["LBMEMBERA=LBHOSTA", "LBMEMBERB=LBHOSTB"]],
+};
+
+/// Level, UUID, name, metadata and number of members of each array.
+fn arrays(running: &mut Running) -> anyhow::Result<String> {
+    let command = "for array in /dev/md/*; do echo \"$array\"; mdadm --detail --export \"$array\" | \
+                   grep -E '^MD_(LEVEL|UUID|NAME|METADATA|DEVICES)='; done; \
+                   grep -H . /sys/block/md*/md/layout /sys/block/md*/md/chunk_size | sed 's|^[^:]*/||' | sort";
+    Ok(running.output(command, LIMIT)?)
+}
+
+#[test]
+fn a_mirrored_host_boots_from_both_disks_and_from_each_alone() -> anyhow::Result<()> {
+    let _alone = place::hold("scenario")?;
+    say("scenario raid");
+    let host = Host::get(RAID)?;
+    let captured = host.captured("")?;
+    let folder = place::scratch("raid")?;
+    let mut before = host.start("raid-source", &folder, Vec::new())?;
+    let recorded = arrays(&mut before)?;
+    before.quit()?;
+
+    let patient = Patient::new("raid", host.accel(), &folder, Bus::Sata, "LBMEMBERA", SIZE)?.and("LBMEMBERB", SIZE)?;
+    let outcome = follow(&mut patient.boot_stick(&captured.stick, Some(&captured.key))?, nobody, |_| ())?;
+    let report = outcome.report()?;
+    assert_eq!(report["differences"], Value::Array(Vec::new()));
+    let loaders = report["loaders"].to_string();
+    for loader in ["i386-pc on /dev/sda", "i386-pc on /dev/sdb"] {
+        assert!(loaders.contains(loader), "{loaders}");
+    }
+    say(&format!("    restored after {} s", outcome.ended.as_secs()));
+
+    let mut running = patient.boot("restored")?;
+    say(&format!("    the restored system is up after {} s", running.elapsed().as_secs()));
+    same_census(&mut running, &captured.census(1)?)?;
+    assert_eq!(arrays(&mut running)?, recorded);
+    assert!(running.output("findmnt -no SOURCE /boot/efi", LIMIT)?.starts_with("/dev/md"));
+    running.quit()?;
+
+    // The second disk alone, on a board that runs UEFI and remembers nothing: by the copy of the ESP on that disk.
+    let (second, serial) = patient.more[0].clone();
+    let alone = Patient { disk: second, serial, more: Vec::new(), ..patient }.uefi();
+    let mut running = alone.boot("alone")?;
+    say(&format!("    the second disk alone is up after {} s", running.elapsed().as_secs()));
+    assert!(running.output("mdadm --detail /dev/md/root", LIMIT)?.contains("clean, degraded"));
+    same_census(&mut running, &captured.census(1)?)?;
+    running.quit()?;
+    say("scenario raid holds");
+    Ok(())
+}

@@ -1,0 +1,34 @@
+#!/bin/sh
+# Makes what the disks of one host are filled from: the common tree with this host's own files, its initramfs made with them.
+#
+#   host.sh LAYOUT TREES FOLDER      leaves FOLDER/tree.img, an ext4 image without a table
+#
+# TREES is where tree.sh has left the common tree. LAYOUT is a folder beside this script; it has make.sh, which lab.sh runs inside a
+# machine, and, where the host has settings of its own, files/ (fstab, crypttab, mdadm.conf, with the UUIDs that make.sh gives) and
+# prepare.sh, which runs in the tree before the initramfs is made.
+set -eu
+[ "$(id -u)" -eq 0 ] || exec sudo sh "$0" "$@"
+here=$(cd "$(dirname "$0")" && pwd)
+layout=$1
+trees=$2
+mkdir -p "$3"
+out=$(cd "$3" && pwd)
+tree=$out/tree
+rm -rf "$tree"
+cp -a --reflink=auto "$trees/tree" "$tree"
+echo "$layout" >"$tree/etc/hostname"
+printf '127.0.0.1\tlocalhost\n127.0.1.1\t%s\n::1\tlocalhost ip6-localhost\n' "$layout" >"$tree/etc/hosts"
+[ ! -d "$here/$layout/files" ] || cp -R "$here/$layout/files/." "$tree/"
+chown -R 0:0 "$tree/etc"
+cp "$here/$layout/make.sh" "$tree/usr/local/lib/hosts/make.sh"
+if [ -e "$here/$layout/prepare.sh" ]; then
+    cp "$here/$layout/prepare.sh" "$tree/prepare.sh"
+    chroot "$tree" sh -eu /prepare.sh
+    rm "$tree/prepare.sh"
+fi
+chroot "$tree" update-initramfs -u >"$out/initramfs.log" 2>&1 || { tail -n 20 "$out/initramfs.log" >&2; exit 1; }
+rm -f "$out/tree.img"
+# Its UUID and size are those of no host: clone_root gives it others.
+mke2fs -q -t ext4 -L lbtree -E root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0 -d "$tree" "$out/tree.img" 800M
+rm -rf "$tree"
+if [ -n "${SUDO_UID:-}" ]; then chown -R "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$out"; fi
