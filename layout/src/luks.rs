@@ -162,7 +162,8 @@ mod tests {
     fn a_restored_header_opens_what_lay_in_the_captured_containers() {
         let two = include_str!("../fixtures/stacks/luks2.restored");
         let held = include_str!("../fixtures/stacks/lsblk-luks.json");
-        let size = two.lines().find_map(|line| line.trim().strip_prefix("size:")?.trim().split(' ').next()?.parse().ok());
+        let size =
+            two.lines().find_map(|line| line.trim().strip_prefix("size:")?.trim().split(' ').next()?.parse().ok());
         let size: u64 = size.unwrap();
         assert!(held.contains(&format!("\"size\": {}", size * 512)), "{size}");
         assert!(two.contains("TYPE=LVM2_member") && two.contains("key location: dm-crypt"));

@@ -22,7 +22,8 @@ const LUKS: Layout = Layout {
     orders: &[],
 };
 /// Key slots, ciphers and UUIDs of both containers, without what luksDump measures.
-const DUMPS: &str = "for u in 1 2; do cryptsetup luksDump /dev/disk/by-uuid/0a0b0c0d-3333-4000-8000-00000000000$u; done";
+const DUMPS: &str =
+    "for u in 1 2; do cryptsetup luksDump /dev/disk/by-uuid/0a0b0c0d-3333-4000-8000-00000000000$u; done";
 
 #[test]
 fn containers_come_back_with_every_key_slot_and_open_with_the_old_passphrases() -> anyhow::Result<()> {
@@ -33,7 +34,8 @@ fn containers_come_back_with_every_key_slot_and_open_with_the_old_passphrases() 
     let captured = host.captured(&format!("({DUMPS}) >/root/dumps"))?;
     let folder = place::scratch("luks")?;
     // Larger than before: the volume in the container grows.
-    let patient = Patient::new("luks", host.accel(), &folder, Bus::Sata, "LBNEWA", 2000 * MIB)?.and("LBHOSTB", 400 * MIB)?;
+    let patient =
+        Patient::new("luks", host.accel(), &folder, Bus::Sata, "LBNEWA", 2000 * MIB)?.and("LBHOSTB", 400 * MIB)?;
     let mut passphrases = vec![" drei ", "vier"];
     let answer = |what: &str| {
         Ok(match what {
@@ -69,6 +71,9 @@ fn containers_come_back_with_every_key_slot_and_open_with_the_old_passphrases() 
 
 fn opened_by(running: &mut Running, container: u32, passphrase: &str) -> anyhow::Result<()> {
     let device = format!("/dev/disk/by-uuid/0a0b0c0d-3333-4000-8000-00000000000{container}");
-    running.output(&format!("printf %s '{passphrase}' | cryptsetup open --test-passphrase --key-file=- {device}"), LIMIT)?;
+    running.output(
+        &format!("printf %s '{passphrase}' | cryptsetup open --test-passphrase --key-file=- {device}"),
+        LIMIT,
+    )?;
     Ok(())
 }

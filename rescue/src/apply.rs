@@ -11,10 +11,10 @@ use layout::solve::NewTable;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use serde_json::json;
 
+use crate::containers::{self, Containers};
 use crate::screen::{Screen, Stage};
 use crate::stick::{Stick, write_durably};
 use crate::stop::{Code, DiskState, OrStop, Result, Stop};
-use crate::containers::{self, Containers};
 use crate::{disks, kernel, table};
 
 /// Where the restored system is mounted.
@@ -232,7 +232,9 @@ impl<'a> Applier<'a> {
             let closed = match step {
                 Step::MakeVg { group, .. } => self.lvm(["vgchange", "-an", &group.name].map(str::to_owned).to_vec()),
                 Step::MakeArray { array, .. } => run("mdadm", ["--stop".to_owned(), array.path()].to_vec()),
-                Step::MakeLuks { luks, .. } => containers::close(luks).map_err(|e| Stop::new(Code::Io, e.to_string(), "")),
+                Step::MakeLuks { luks, .. } => {
+                    containers::close(luks).map_err(|e| Stop::new(Code::Io, e.to_string(), ""))
+                }
                 _ => continue,
             };
             if let Err(stop) = closed {

@@ -172,7 +172,9 @@ impl Containers {
             }
         }
         if luks.has_tpm() {
-            screen.say("It was opened by a TPM, which only that machine has: a passphrase or a recovery key is needed here.");
+            screen.say(
+                "It was opened by a TPM, which only that machine has: a passphrase or a recovery key is needed here.",
+            );
         }
         for _ in 0..TRIES {
             let prompt = format!("Passphrase of the container {}: ", called(luks));

@@ -87,9 +87,8 @@ pub(crate) fn check(parts: &[PrivateRef]) -> Result<()> {
     parts.iter().try_for_each(PrivateRef::check)?;
     let twice = parts.len() > MOST
         || parts.iter().enumerate().any(|(index, part)| {
-            let same = |other: &PrivateRef| {
-                other.name == part.name || (&other.run, other.number) == (&part.run, part.number)
-            };
+            let same =
+                |other: &PrivateRef| other.name == part.name || (&other.run, other.number) == (&part.run, part.number);
             parts[..index].iter().any(same)
         });
     if twice {
@@ -99,7 +98,13 @@ pub(crate) fn check(parts: &[PrivateRef]) -> Result<()> {
 }
 
 /// Seals `parts` under a run's key and gives them their names, durably once the store is synced.
-pub(crate) fn store(vault: &Vault, run: &RunId, key: &RunKey, parts: &[Private], level: i32) -> Result<Vec<PrivateRef>> {
+pub(crate) fn store(
+    vault: &Vault,
+    run: &RunId,
+    key: &RunKey,
+    parts: &[Private],
+    level: i32,
+) -> Result<Vec<PrivateRef>> {
     let mut stored = Vec::with_capacity(parts.len());
     for (part, number) in parts.iter().zip(FIRST..) {
         check_name(&part.name)?;

@@ -72,9 +72,10 @@ pub(super) fn keep(
 
 /// Places in the layout of containers that are open and can be brought back, each with the path of the device below.
 fn open_containers(layout: &Layout) -> Vec<(usize, String)> {
-    let open = layout.nodes.iter().enumerate().filter(
-        |(_, node)| matches!(&node.kind, Kind::Luks(luks) if luks.name.is_some() && luks.hindrance.is_none()),
-    );
+    let open =
+        layout.nodes.iter().enumerate().filter(
+            |(_, node)| matches!(&node.kind, Kind::Luks(luks) if luks.name.is_some() && luks.hindrance.is_none()),
+        );
     let below = open.filter_map(|(place, node)| Some((place, layout.node(node.on.first()?)?.path.clone())));
     below.collect()
 }
@@ -93,7 +94,7 @@ fn in_file(write: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<Ve
 }
 
 fn lies_in_memory(folder: &Path) -> bool {
-    rustix::fs::statfs(folder).is_ok_and(|found| IN_MEMORY.contains(&(found.f_type as u64)))
+    rustix::fs::statfs(folder).is_ok_and(|found| IN_MEMORY.contains(&found.f_type.cast_unsigned()))
 }
 
 fn backup_header(device: &str, file: &Path) -> anyhow::Result<()> {

@@ -135,8 +135,7 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     let network = network::state(&source, &mut gaps);
     let hardware = hardware::profile(&source);
     let identity = identity::identity(&source, &mut gaps);
-    let host =
-        Host { identity, layout, coverage, boot, network, hardware, fstab, swap_files, containers, gaps };
+    let host = Host { identity, layout, coverage, boot, network, hardware, fstab, swap_files, containers, gaps };
     Ok(Captured { host, roots, private })
 }
 

@@ -120,7 +120,14 @@ fn source(folder: &Path) -> Opened {
     for at in 0..2 {
         std::fs::write(folder.join(format!("tree/{at}")), vec![at; 20_000]).unwrap();
         let root = folder.join("tree");
-        let subject = Subject { root, cross: Vec::new(), exclude: Vec::new(), private: Vec::new(), host: None, problems: Vec::new() };
+        let subject = Subject {
+            root,
+            cross: Vec::new(),
+            exclude: Vec::new(),
+            private: Vec::new(),
+            host: None,
+            problems: Vec::new(),
+        };
         snapshot::take(&context, &vault, subject, Vec::new()).unwrap();
     }
     Opened::with(vault, host, vec![key.public().into()], folder.join("vault").into())

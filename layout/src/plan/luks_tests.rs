@@ -30,8 +30,7 @@ fn host(mib: u64, above: Vec<Node>) -> Layout {
 
 /// One partition with a container of 16 MiB header, a group of 4 MiB extents in it, and the root on a volume.
 fn lvm_in_luks() -> Layout {
-    let group =
-        VolumeGroup { uuid: "g".to_owned(), name: "vg".to_owned(), extent: EXTENT, free: 0, tags: Vec::new() };
+    let group = VolumeGroup { uuid: "g".to_owned(), name: "vg".to_owned(), extent: EXTENT, free: 0, tags: Vec::new() };
     let pv = PhysicalVolume { uuid: "p".to_owned(), data_start: Bytes::MIB, extents: 495 };
     let volume = LogicalVolume {
         uuid: "l".to_owned(),

@@ -66,7 +66,8 @@ pub(super) fn rewrite(
     // Private parts are no entries: nothing of them is erased, and their runs stay known.
     let private = contents.private.clone();
     let sealed = |run: &&RunRef| private.iter().any(|part| part.run == run.id);
-    let kept: Vec<RunRef> = contents.runs.iter().filter(sealed).filter(|run| !map.runs.contains(run)).cloned().collect();
+    let kept: Vec<RunRef> =
+        contents.runs.iter().filter(sealed).filter(|run| !map.runs.contains(run)).cloned().collect();
     let runs = kept.into_iter().chain(map.runs).chain([own.run]).collect();
     Ok(Contents { runs, segments, catalogue, private, totals })
 }
