@@ -40,6 +40,8 @@ fn containers_come_back_with_every_key_slot_and_open_with_the_old_passphrases() 
     let answer = |what: &str| {
         Ok(match what {
             "container" => passphrases.pop().map(str::to_owned),
+            // The first disk is another one, and larger.
+            "target" => Some("LBNEWA".to_owned()),
             "serial" => Some("LBNEWA LBHOSTB".to_owned()),
             _ => None,
         })

@@ -52,8 +52,9 @@ fn what_is_private_comes_back_by_name_and_lies_nowhere_in_clear() {
     assert_eq!(opened(&vault, &contents, &identities, "empty"), Some(Vec::new()));
     assert_eq!(opened(&vault, &contents, &identities, "luks/bbbb/header"), None);
     let marked = &header()[..64];
-    let found = Command::new("grep").args(["-r", "-l", "-U", "-F", "-f"]).arg(marks(&scratch, marked));
-    let output = { found }.arg(scratch.path("vault")).output().unwrap();
+    let mut grep = Command::new("grep");
+    grep.env("LC_ALL", "C").args(["-r", "-l", "-U", "-F", "-f"]).arg(marks(&scratch, marked));
+    let output = grep.arg(scratch.path("vault")).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "");
     let stranger = Identities::generate();
     assert_eq!(vault.private(&contents, &stranger, "empty").unwrap_err().kind(), Kind::WrongKey);
