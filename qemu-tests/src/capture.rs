@@ -159,6 +159,15 @@ impl Captured {
         }
     }
 
+    /// What the host said to the question of [`Host::captured`](crate::host::Host::captured).
+    ///
+    /// # Errors
+    /// When it was asked nothing.
+    pub fn answer(&self) -> anyhow::Result<String> {
+        let path = self.folder.join("answer");
+        std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
+    }
+
     /// The sample's own list of what it held when the snapshot with this number was taken.
     ///
     /// # Errors

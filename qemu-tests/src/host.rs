@@ -118,25 +118,24 @@ impl Host {
         Ok(running)
     }
 
-    /// The host, captured by one snapshot; made once and shared by all scenarios until a program changes. `prepare` is a command that
-    /// is run in the host before.
+    /// The host, captured by one snapshot; made once and shared by all scenarios until a program changes. `question` is a
+    /// command that is run in the host before; [`Captured::answer`] has what it said.
     ///
     /// # Errors
     /// When the capture fails, or warns.
-    pub fn captured(&self, prepare: &str) -> anyhow::Result<Captured> {
+    pub fn captured(&self, question: &str) -> anyhow::Result<Captured> {
         let folder = place::folder("vm-state")?.join(self.layout.name);
         std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         let _alone = place::hold("capture")?;
-        let stamp = format!("{}{}{prepare}{:?}", self.stamp, programs()?, self.layout.orders);
+        let stamp = format!("{}{}{question}{:?}", self.stamp, programs()?, self.layout.orders);
         let kept = folder.join("stamp");
         if std::fs::read_to_string(&kept).is_ok_and(|kept| kept == stamp) {
             return Ok(Captured::at(&folder));
         }
         let _ = std::fs::remove_file(&kept);
         let mut source = self.source(&folder)?;
-        if !prepare.is_empty() {
-            source.machine().output(prepare, COMMAND_LIMIT)?;
-        }
+        let answer = source.machine().output(question, COMMAND_LIMIT)?;
+        std::fs::write(folder.join("answer"), answer).context("writing what the host said")?;
         let list = census::take(source.machine())?;
         std::fs::write(folder.join("census-1"), list).context("writing the census")?;
         let took = source.create(|_| ())?;

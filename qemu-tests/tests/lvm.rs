@@ -8,13 +8,13 @@ use qemu_tests::place;
 use qemu_tests::rescue::{Patient, follow, nobody, same_census};
 use qemu_tests::scenario::say;
 use serde_json::Value;
-use vm::{Bus, Running};
+use vm::Bus;
 
 const LIMIT: Duration = Duration::from_secs(120);
 const GIB: u64 = 1 << 30;
 
 /// The host of `scripts/hosts/lvm`, as Proxmox VE starts: by UEFI, with GRUB for BIOS beside it.
-pub const LVM: Layout = Layout {
+const LVM: Layout = Layout {
     name: "lvm",
     disks: &[("LBHOSTA", 2 * GIB), ("LBHOSTB", GIB + (256 << 20))],
     bus: Bus::Virtio,
@@ -23,25 +23,16 @@ pub const LVM: Layout = Layout {
 };
 
 /// What LVM says of groups and volumes, without what a group that is made again gets anew.
-fn volumes(running: &mut Running) -> anyhow::Result<Vec<String>> {
-    let columns = "vg_name,lv_name,lv_layout,lv_size,stripes,stripe_size,chunk_size,lv_metadata_size,zero,discards,pool_lv,vg_tags";
-    let command = format!("lvs --noheadings --separator '|' --units b -o {columns} 2>/dev/null");
-    let text = running.output(&command, LIMIT)?;
-    let mut lines: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
-    lines.sort();
-    Ok(lines)
-}
+const VOLUMES: &str = "lvs --noheadings --separator '|' --units b --sort vg_name,lv_name -o vg_name,lv_name,lv_layout,lv_size,stripes,\
+                       stripe_size,chunk_size,lv_metadata_size,zero,discards,pool_lv,vg_tags 2>/dev/null";
 
 #[test]
 fn a_host_on_lvm_boots_with_the_same_groups_volumes_and_pool() -> anyhow::Result<()> {
     let _alone = place::hold("scenario")?;
     say("scenario lvm");
     let host = Host::get(LVM)?;
-    let captured = host.captured("lvs -a -o+devices; lsblk")?;
+    let captured = host.captured(VOLUMES)?;
     let folder = place::scratch("lvm")?;
-    let mut before = host.start("lvm-source", &folder, Vec::new())?;
-    let recorded = volumes(&mut before)?;
-    before.quit()?;
 
     let patient = Patient::new("lvm", host.accel(), &folder, Bus::Sata, "LBNEWA", 2 * GIB)?
         .and("LBNEWB", GIB + (256 << 20))?
@@ -54,9 +45,9 @@ fn a_host_on_lvm_boots_with_the_same_groups_volumes_and_pool() -> anyhow::Result
     let mut running = patient.boot("restored")?;
     say(&format!("    the restored system is up after {} s", running.elapsed().as_secs()));
     same_census(&mut running, &captured.census(1)?)?;
-    let wanted: Vec<&String> = recorded.iter().filter(|line| !line.contains("|before|")).collect();
-    let found = volumes(&mut running)?;
-    assert_eq!(found.iter().collect::<Vec<_>>(), wanted, "all but the snapshot `before` is as it was");
+    let (recorded, found) = (captured.answer()?, running.output(VOLUMES, LIMIT)?);
+    let wanted: Vec<&str> = recorded.lines().filter(|line| !line.contains("|before|")).collect();
+    assert_eq!(found.lines().collect::<Vec<_>>(), wanted, "all but the snapshot `before` is as it was");
     for (place, source) in [
         ("/", "/dev/mapper/pve-root"),
         ("/home", "/dev/mapper/store-files"),

@@ -7,13 +7,13 @@ use qemu_tests::place;
 use qemu_tests::rescue::{Patient, follow, nobody, same_census};
 use qemu_tests::scenario::say;
 use serde_json::Value;
-use vm::{Bus, Running};
+use vm::Bus;
 
 const LIMIT: Duration = Duration::from_secs(120);
 const SIZE: u64 = 1800 << 20;
 
 /// The host of `scripts/hosts/raid`, which starts by BIOS.
-pub const RAID: Layout = Layout {
+const RAID: Layout = Layout {
     name: "raid",
     disks: &[("LBHOSTA", SIZE), ("LBHOSTB", SIZE)],
     bus: Bus::Virtio,
@@ -21,24 +21,18 @@ pub const RAID: Layout = Layout {
     orders: &[&["LBMEMBERA=LBHOSTA", "LBMEMBERB=LBHOSTB"]],
 };
 
-/// Level, UUID, name, metadata and number of members of each array.
-fn arrays(running: &mut Running) -> anyhow::Result<String> {
-    let command = "for array in /dev/md/*; do echo \"$array\"; mdadm --detail --export \"$array\" | \
-                   grep -E '^MD_(LEVEL|UUID|NAME|METADATA|DEVICES)='; done; \
-                   grep -H . /sys/block/md*/md/layout /sys/block/md*/md/chunk_size | sed 's|^[^:]*/||' | sort";
-    Ok(running.output(command, LIMIT)?)
-}
+/// Level, UUID, name, metadata, number of members, layout and chunk of each array.
+const ARRAYS: &str = "for array in /dev/md/*; do echo \"$array\"; mdadm --detail --export \"$array\" | \
+                      grep -E '^MD_(LEVEL|UUID|NAME|METADATA|DEVICES)='; done; \
+                      grep -H . /sys/block/md*/md/layout /sys/block/md*/md/chunk_size | sed 's|^[^:]*/||' | sort";
 
 #[test]
 fn a_mirrored_host_boots_from_both_disks_and_from_each_alone() -> anyhow::Result<()> {
     let _alone = place::hold("scenario")?;
     say("scenario raid");
     let host = Host::get(RAID)?;
-    let captured = host.captured("")?;
+    let captured = host.captured(ARRAYS)?;
     let folder = place::scratch("raid")?;
-    let mut before = host.start("raid-source", &folder, Vec::new())?;
-    let recorded = arrays(&mut before)?;
-    before.quit()?;
 
     let patient = Patient::new("raid", host.accel(), &folder, Bus::Sata, "LBMEMBERA", SIZE)?.and("LBMEMBERB", SIZE)?;
     let outcome = follow(&mut patient.boot_stick(&captured.stick, Some(&captured.key))?, nobody, |_| ())?;
@@ -53,7 +47,7 @@ fn a_mirrored_host_boots_from_both_disks_and_from_each_alone() -> anyhow::Result
     let mut running = patient.boot("restored")?;
     say(&format!("    the restored system is up after {} s", running.elapsed().as_secs()));
     same_census(&mut running, &captured.census(1)?)?;
-    assert_eq!(arrays(&mut running)?, recorded);
+    assert_eq!(running.output(ARRAYS, LIMIT)?, captured.answer()?);
     assert!(running.output("findmnt -no SOURCE /boot/efi", LIMIT)?.starts_with("/dev/md"));
     running.quit()?;
 

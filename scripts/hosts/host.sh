@@ -20,7 +20,9 @@ echo "$layout" >"$tree/etc/hostname"
 printf '127.0.0.1\tlocalhost\n127.0.1.1\t%s\n::1\tlocalhost ip6-localhost\n' "$layout" >"$tree/etc/hosts"
 [ ! -d "$here/$layout/files" ] || cp -R "$here/$layout/files/." "$tree/"
 chown -R 0:0 "$tree/etc"
-cp "$here/$layout/make.sh" "$tree/usr/local/lib/hosts/make.sh"
+mkdir -p "$tree/usr/local/lib/hosts"
+cp "$here/lab.sh" "$here/$layout/make.sh" "$tree/usr/local/lib/hosts/"
+chmod 755 "$tree/usr/local/lib/hosts/lab.sh"
 if [ -e "$here/$layout/prepare.sh" ]; then
     cp "$here/$layout/prepare.sh" "$tree/prepare.sh"
     chroot "$tree" sh -eu /prepare.sh

@@ -221,6 +221,24 @@ fn uuids_labels_and_features_of_filesystems() {
 }
 
 #[test]
+fn a_filesystem_in_a_volume_leaves_the_question_open() {
+    let copy = SETTING.copy();
+    let mut manifest = SETTING.manifest.clone();
+    let layout = &mut manifest.host.as_mut().unwrap().layout;
+    let root = layout.mount_at("/").unwrap().node.clone();
+    layout.nodes.iter_mut().find(|node| node.id == root).unwrap().on = vec![layout::NodeId("lv:root".into())];
+    let input = Input {
+        images: &[copy.file.path().to_owned()],
+        manifest: &manifest,
+        vault: &SETTING.vault,
+        identities: &SETTING.identities,
+        progress: &(),
+    };
+    let error = attest(&input).unwrap_err().to_string();
+    assert!(error.contains("the filesystem at / lies on"), "{error}");
+}
+
+#[test]
 fn a_partition_that_holds_nothing() {
     let copy = SETTING.copy().with_part(ROOT, |part| fs::write(part, vec![0; 48 << 20]).unwrap());
     // One for the filesystem, one for the tree: not one for each file.

@@ -90,7 +90,17 @@ fn of_host(host: &manifest::Host, images: &[Image]) -> anyhow::Result<(Vec<Mount
     for mount in host.layout.mounts.iter().filter(|mount| host.coverage.restores(&mount.node)) {
         let at = mount.path.trim_matches('/').to_owned();
         let Some(node) = host.layout.node(&mount.node) else { continue };
-        let Some(partition) = partition_below(&host.layout, node) else { continue };
+        let partition =
+            partition_below(&host.layout, node).filter(|_| matches!(node.kind, Kind::Ext(_) | Kind::Vfat(_)));
+        let Some(partition) = partition else {
+            // To say that all of it differs would be wrong, and to say nothing worse.
+            bail!(
+                "the filesystem at {} lies on {}: only ext and FAT filesystems that lie on partitions are read from outside; \
+                 the report of the restore says what was compared inside",
+                mount.path,
+                node.path
+            );
+        };
         if partition.type_guid.as_str() == ESP {
             esps.push(at.clone());
         }

@@ -2,7 +2,8 @@
 # The first program of the machine that makes a host's disks. Its root is the host's tree, read-only, from an image; make.sh of the
 # layout makes devices and filesystems and mounts them below /mnt; the rest is the same for every host.
 #
-# make.sh defines `devices`, and may define `leave` (closing what it opened) and `boot_disks` (for GRUB by BIOS). It may use what is here.
+# make.sh defines `devices`, and may define `leave` (closing what it opened), `boot_disks` (for GRUB by BIOS) and `kernel_arguments`. It may
+# use what is here.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
 # Ends the machine, whatever comes.
 trap 'echo "host: failed"; sync; echo o >/proc/sysrq-trigger; sleep 60' EXIT
@@ -44,6 +45,22 @@ mount_over() { # DEVICE PATH [mount options]
 
 leave() { :; }
 
+# GRUB's menu. grub-mkconfig starts a hundred programs, which takes minutes here, for much the same.
+menu() {
+    case $(findmnt -no SOURCE /mnt) in /dev/mapper/*) root=$(findmnt -no SOURCE /mnt) ;; *) root=UUID=$(findmnt -no UUID /mnt) ;; esac
+    boot=$(chroot /mnt grub-mkrelpath /boot)
+    kernel=$(cd /mnt/boot && echo vmlinuz-*)
+    cat <<END
+serial --unit=0 --speed=115200
+set timeout=1
+search --no-floppy --fs-uuid --set=root $(findmnt -no UUID -T /mnt/boot)
+menuentry Debian {
+    linux $boot/$kernel root=${root%%[*} ro ${kernel_arguments:-} console=tty0 console=ttyS0,115200 quiet
+    initrd $boot/initrd.img-${kernel#vmlinuz-}
+}
+END
+}
+
 . /usr/local/lib/hosts/make.sh
 step() { echo "host: $* after $(cut -d. -f1 /proc/uptime) s"; }
 devices
@@ -64,7 +81,7 @@ if mountpoint -q /mnt/boot/efi; then
     chroot /mnt grub-install --target=x86_64-efi --efi-directory=/boot/efi --bootloader-id=debian --no-nvram
     chroot /mnt grub-install --target=x86_64-efi --efi-directory=/boot/efi --removable --no-nvram
 fi
-[ ! -e /mnt/boot/grub ] || chroot /mnt grub-mkconfig -o /boot/grub/grub.cfg
+[ ! -e /mnt/boot/grub ] || menu >/mnt/boot/grub/grub.cfg
 step "boot loaders installed"
 chroot /mnt sh /usr/local/lib/sample/zoo.sh
 rm -f /mnt/usr/local/lib/hosts/lab.sh /mnt/usr/local/lib/hosts/make.sh
