@@ -9,6 +9,7 @@ use crate::btrfs::Btrfs;
 use crate::disk::Disk;
 use crate::ext::Ext;
 use crate::gpt::Partition;
+use crate::luks::Luks;
 use crate::lvm::{LogicalVolume, PhysicalVolume, VolumeGroup};
 use crate::md::Array;
 use crate::swap::Swap;
@@ -63,6 +64,10 @@ pub enum Kind {
     Swap(Swap),
     /// A software RAID array. It lies on its members.
     Array(Array),
+    /// A LUKS container. Its size is that of the opened container; what it holds lies on it.
+    Luks(Luks),
+    /// A mapped device with a key that is drawn at each start (crypttab's `/dev/urandom`). Nothing on it outlives a start.
+    Volatile(Volatile),
     /// An LVM physical volume, on the device that holds it.
     Pv(PhysicalVolume),
     /// An LVM volume group, on its physical volumes.
@@ -71,6 +76,14 @@ pub enum Kind {
     Lv(LogicalVolume),
     /// Something that this version can name but not bring back.
     Opaque(Opaque),
+}
+
+/// A device that the restored system makes anew at each start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Volatile {
+    /// Its name below `/dev/mapper`.
+    pub name: String,
 }
 
 /// Something that this version can name but not bring back.

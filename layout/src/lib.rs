@@ -11,6 +11,7 @@
 
 pub mod blkid;
 pub mod btrfs;
+pub mod crypttab;
 pub mod disk;
 pub mod dos;
 pub mod drift;
@@ -33,5 +34,5 @@ pub mod units;
 pub mod vfat;
 pub mod xfs;
 
-pub use graph::{Kind, Layout, Mount, Node, NodeId, Opaque};
+pub use graph::{Kind, Layout, Mount, Node, NodeId, Opaque, Volatile};
 pub use units::{Bytes, Guid, GuidError};

@@ -16,6 +16,7 @@ use crate::disk::Table;
 use crate::dos::DosTable;
 use crate::ext::Ext;
 use crate::graph::{Kind, Layout, Mount, Node, NodeId};
+use crate::luks::Luks;
 use crate::lvm::{Form, LogicalVolume, PhysicalVolume, VolumeGroup};
 use crate::matching::{Choice, Match, MatchError, NO_DISK, Present, Why, match_disks};
 use crate::md::Array;
@@ -106,6 +107,13 @@ pub enum Step {
         array: Array,
         /// Its members; none for a place that stays empty.
         members: Vec<Option<Device>>,
+    },
+    /// Write the saved header of a LUKS container, and open it.
+    MakeLuks {
+        /// Where.
+        device: Device,
+        /// What.
+        luks: Luks,
     },
     /// Make an LVM physical volume.
     MakePv {
@@ -366,19 +374,20 @@ impl Kind {
             Self::Xfs(_) => Xfs::TOOLS,
             Self::Btrfs(_) => Btrfs::TOOLS,
             Self::Array(_) => Array::TOOLS,
+            Self::Luks(_) => Luks::TOOLS,
             Self::Pv(_) => PhysicalVolume::TOOLS,
             Self::Lv(LogicalVolume { form: Form::ThinPool { .. }, .. }) => LogicalVolume::THIN_TOOLS,
             Self::Vfat(_) => Vfat::TOOLS,
             Self::Swap(_) => Swap::TOOLS,
             // The table is written by the rescue itself.
-            Self::Disk(_) | Self::Partition(_) | Self::Vg(_) | Self::Lv(_) | Self::Opaque(_) => &[],
+            Self::Disk(_) | Self::Partition(_) | Self::Vg(_) | Self::Lv(_) | Self::Volatile(_) | Self::Opaque(_) => &[],
         }
     }
 }
 
 /// Recorded disks that are made again: those that hold a filesystem or swap area that comes back.
 fn wanted_disks(layout: &Layout, restores: &dyn Fn(&NodeId) -> bool) -> Vec<NodeId> {
-    let holds = |node: &&Node| node.kind.is_filesystem() || matches!(node.kind, Kind::Swap(_));
+    let holds = |node: &&Node| node.kind.is_filesystem() || matches!(node.kind, Kind::Swap(_) | Kind::Volatile(_));
     let nodes = layout.nodes.iter().filter(holds).filter(|node| restores(&node.id));
     let below: BTreeSet<&NodeId> = nodes.flat_map(|node| layout.disks_below(&node.id)).collect();
     layout.disks().map(|(node, _)| &node.id).filter(|id| below.contains(id)).cloned().collect()
@@ -396,6 +405,10 @@ fn notes(layout: &Layout, restores: &dyn Fn(&NodeId) -> bool, wanted: &[NodeId])
             Kind::Lv(LogicalVolume { form: Form::Snapshot { origin }, .. }) if here => {
                 format!("does not come back: it is a snapshot of {origin}")
             }
+            Kind::Luks(luks) if here => match luks_note(layout, node, luks) {
+                Some(text) => text,
+                None => continue,
+            },
             Kind::Opaque(opaque) if here => {
                 format!("comes back as an empty partition: this version does not restore {}", opaque.what)
             }
@@ -407,6 +420,21 @@ fn notes(layout: &Layout, restores: &dyn Fn(&NodeId) -> bool, wanted: &[NodeId])
         notes.push(format!("{} ({}) {text}", node.path, node.size));
     }
     notes
+}
+
+/// What a person must know of a container beforehand.
+fn luks_note(layout: &Layout, node: &Node, luks: &Luks) -> Option<String> {
+    if let Some(hindrance) = &luks.hindrance {
+        return Some(format!("comes back as an empty partition: {hindrance}"));
+    }
+    if layout.children(&node.id).next().is_none() {
+        return Some("comes back as an empty partition: the container was not open when it was captured".to_owned());
+    }
+    luks.has_tpm().then(|| {
+        "was opened by a TPM. Its enrolment holds on that machine only; elsewhere a passphrase opens it, and the new TPM is enrolled \
+         after the first start: systemd-cryptenroll --wipe-slot=tpm2 --tpm2-device=auto DEVICE"
+            .to_owned()
+    })
 }
 
 fn plan_disk(layout: &Layout, found: &Match, present: &[Present]) -> Result<DiskPlan, PlanError> {
@@ -564,6 +592,11 @@ fn make(layout: &Layout, node: &Node, place: &Place, places: &BTreeMap<NodeId, P
             members.resize(members.len().max(array.devices as usize), None);
             Some(Step::MakeArray { array: array.clone(), members })
         }
+        // A container that nothing lies on was closed when it was captured.
+        Kind::Luks(luks) => {
+            layout.children(&node.id).next()?;
+            Some(Step::MakeLuks { device: below().flatten().next()?, luks: luks.clone() })
+        }
         Kind::Pv(volume) => Some(Step::MakePv { device, volume: volume.clone() }),
         Kind::Vg(group) => Some(Step::MakeVg { group: group.clone(), devices: below().flatten().collect() }),
         Kind::Lv(LogicalVolume { form: Form::Snapshot { .. }, .. }) => None,
@@ -574,7 +607,7 @@ fn make(layout: &Layout, node: &Node, place: &Place, places: &BTreeMap<NodeId, P
             })?;
             Some(Step::MakeLv { volume: volume.clone(), size: new, extent })
         }
-        Kind::Disk(_) | Kind::Partition(_) | Kind::Opaque(_) => None,
+        Kind::Disk(_) | Kind::Partition(_) | Kind::Volatile(_) | Kind::Opaque(_) => None,
     }
 }
 
@@ -588,6 +621,8 @@ fn lock(node: &Node, place: &Place) -> Option<Step> {
 
 #[cfg(test)]
 mod btrfs_tests;
+#[cfg(test)]
+mod luks_tests;
 #[cfg(test)]
 mod stack_tests;
 #[cfg(test)]

@@ -10,8 +10,9 @@ use crate::btrfs::Btrfs;
 use crate::disk::{Disk, Table};
 use crate::ext::Ext;
 use crate::gpt::{BIOS_BOOT, Partition};
-use crate::graph::{Kind, Layout, Mount, Node, NodeId, Opaque};
+use crate::graph::{Kind, Layout, Mount, Node, NodeId, Opaque, Volatile};
 use crate::lsblk::{BlockDevice, partition_number};
+use crate::luks::Luks;
 use crate::lvm::report::Report;
 use crate::lvm::{Form, LogicalVolume, PhysicalVolume};
 use crate::md::Array;
@@ -43,6 +44,8 @@ pub enum Content {
     Vfat(Vfat),
     /// A swap area.
     Swap(Swap),
+    /// A LUKS container, open or not.
+    Luks(Luks),
     /// Something else, by the tools' name for it.
     Other(String),
     /// Zeroes.
@@ -59,6 +62,8 @@ pub struct Stacks {
     pub lvm: Report,
     /// Arrays, by kernel name.
     pub arrays: BTreeMap<String, Array>,
+    /// Names below `/dev/mapper` whose key crypttab draws at each start.
+    pub volatile: BTreeSet<String>,
 }
 
 /// What an LVM volume is said to hold that is not active, and so cannot be read.
@@ -123,6 +128,10 @@ impl<'a> Assembly<'a> {
             table: None,
             content: device.fstype.clone().map_or(Content::Unknown, Content::Other),
         });
+        if let Some(container) = self.opened(device, &on) {
+            self.top.insert(&device.kname, container.clone());
+            return self.add_content(device, probe, container, false);
+        }
         let kind = match transient_what {
             Some(what) => Kind::Opaque(Opaque { what: what.into() }),
             None => self.device_kind(device, &probe),
@@ -134,14 +143,20 @@ impl<'a> Assembly<'a> {
             Kind::Partition(partition) => format!("part:{}", partition.guid),
             Kind::Array(array) => format!("array:{}", array.uuid),
             Kind::Lv(volume) => format!("lv:{}", volume.uuid),
+            Kind::Volatile(volatile) => format!("volatile:{}", volatile.name),
             _ => format!("device:{}", device.kname),
         };
+        let volatile = matches!(kind, Kind::Volatile(_));
         let boot_core = matches!(&kind, Kind::Partition(partition) if partition.type_guid.as_str() == BIOS_BOOT);
         let id = self.add(wanted, device, on, kind);
         self.top.insert(&device.kname, id.clone());
-        if transient_what.is_some() || probe.table.is_some() {
-            return;
+        if transient_what.is_none() && probe.table.is_none() && !volatile {
+            self.add_content(device, probe, id, boot_core);
         }
+    }
+
+    /// Adds what a device holds, on the device's own node `id`.
+    fn add_content(&mut self, device: &'a BlockDevice, probe: Probe, id: NodeId, boot_core: bool) {
         if let Some(held) = self.physical_volume(device) {
             let volume = self.add(format!("pv:{}", held.uuid), device, vec![id], Kind::Pv(held));
             self.top.insert(&device.kname, volume);
@@ -161,6 +176,7 @@ impl<'a> Assembly<'a> {
             Content::Btrfs(btrfs, _) => (format!("fs:{}", btrfs.uuid), Kind::Btrfs(btrfs)),
             Content::Vfat(vfat) => (format!("fs:{}", vfat.serial), Kind::Vfat(vfat)),
             Content::Swap(swap) => (format!("swap:{}", swap.uuid), Kind::Swap(swap)),
+            Content::Luks(luks) => (format!("luks:{}", luks.uuid), Kind::Luks(luks)),
             Content::Other(what) => (format!("raw:{}", device.kname), Kind::Opaque(Opaque { what })),
             // GRUB's core image is no filesystem, and is made again by GRUB.
             Content::Blank | Content::Unknown if boot_core => return,
@@ -199,6 +215,9 @@ impl<'a> Assembly<'a> {
                     _ => opaque("partition"),
                 }
             }
+            "crypt" if self.stacks.volatile.contains(mapped_name(device)) => {
+                Kind::Volatile(Volatile { name: mapped_name(device).to_owned() })
+            }
             "" => opaque("unknown"),
             other => self
                 .stacks
@@ -209,6 +228,17 @@ impl<'a> Assembly<'a> {
                 .or_else(|| self.logical_volume(device).map(Kind::Lv))
                 .unwrap_or_else(|| opaque(other)),
         }
+    }
+
+    /// The container that this device is the open side of. Its node takes the device's path, size and name.
+    fn opened(&mut self, device: &BlockDevice, on: &[NodeId]) -> Option<NodeId> {
+        let [below] = on else { return None };
+        let node = self.layout.nodes.iter_mut().find(|node| node.id == *below).filter(|_| device.kind == "crypt")?;
+        let Kind::Luks(luks) = &mut node.kind else { return None };
+        luks.name = Some(mapped_name(device).to_owned());
+        node.path.clone_from(&device.path);
+        node.size = device.size;
+        Some(below.clone())
     }
 
     fn logical_volume(&self, device: &BlockDevice) -> Option<LogicalVolume> {
@@ -397,6 +427,11 @@ impl<'a> Assembly<'a> {
 fn shown_subvolume(btrfs: &Btrfs, root: &str) -> Option<String> {
     let path = root.trim_start_matches('/');
     (path.is_empty() || btrfs.subvolumes.iter().any(|one| one.path == path)).then(|| path.to_owned())
+}
+
+/// The name below `/dev/mapper`.
+fn mapped_name(device: &BlockDevice) -> &str {
+    device.path.strip_prefix("/dev/mapper/").unwrap_or(&device.path)
 }
 
 /// Nodes with parents before children: a group is met before the last of its physical volumes is.

@@ -12,6 +12,7 @@ use layout::solve::NewTable;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use serde_json::json;
 
+use crate::containers::{self, Containers};
 use crate::screen::Screen;
 use crate::stick::Stick;
 use crate::stop::{Code, DiskState, OrStop, Result, Stop};
@@ -32,6 +33,7 @@ pub struct Applier<'a> {
     screen: &'a Screen,
     stick: &'a Stick,
     plan: &'a Plan,
+    containers: &'a Containers,
     /// Name that this restore's files in the reports folder begin with.
     pub stamp: String,
     /// Mount points, in the order of mounting.
@@ -40,8 +42,8 @@ pub struct Applier<'a> {
 
 impl<'a> Applier<'a> {
     /// For one restore.
-    pub fn new(screen: &'a Screen, stick: &'a Stick, plan: &'a Plan) -> Self {
-        Self { screen, stick, plan, stamp: String::new(), mounted: Vec::new() }
+    pub fn new(screen: &'a Screen, stick: &'a Stick, plan: &'a Plan, containers: &'a Containers) -> Self {
+        Self { screen, stick, plan, containers, stamp: String::new(), mounted: Vec::new() }
     }
 
     /// Does one step.
@@ -81,6 +83,7 @@ impl<'a> Applier<'a> {
                     members.iter().map(|member| member.as_ref().map(Device::path)).collect();
                 run("mdadm", array.create(&members))
             }
+            Step::MakeLuks { device, luks } => self.containers.make(&device.path(), luks),
             Step::MakePv { device, volume } => {
                 driver("dm_mod");
                 self.lvm(volume.pvcreate(&device.path()))
@@ -186,7 +189,31 @@ impl<'a> Applier<'a> {
     pub fn finish(&mut self) -> Result<()> {
         let plan = self.plan;
         plan.last.iter().try_for_each(|step| self.step(step))?;
-        self.unmount()
+        self.unmount()?;
+        self.close_containers();
+        Ok(())
+    }
+
+    /// Closes every container, and first what lies in them, so that no key stays in the kernel. Nothing depends on it: what is on the disks is
+    /// written, and what cannot be closed ends with the machine.
+    fn close_containers(&self) {
+        let made = || self.plan.before.iter().chain(&self.plan.after).rev();
+        if !made().any(|step| matches!(step, Step::MakeLuks { .. })) {
+            return;
+        }
+        for step in made() {
+            let closed = match step {
+                Step::MakeVg { group, .. } => self.lvm(["vgchange", "-an", &group.name].map(str::to_owned).to_vec()),
+                Step::MakeArray { array, .. } => run("mdadm", ["--stop".to_owned(), array.path()].to_vec()),
+                Step::MakeLuks { luks, .. } => {
+                    containers::close(luks).map_err(|e| Stop::new(Code::Io, e.to_string(), ""))
+                }
+                _ => continue,
+            };
+            if let Err(stop) = closed {
+                self.screen.say(&format!("  left open until the machine ends: {stop}"));
+            }
+        }
     }
 
     /// Unmounts everything below the target root, last first.
@@ -221,7 +248,7 @@ pub fn below_target(path: &str) -> Result<PathBuf> {
 }
 
 /// Loads a driver that no device asks for. Where it is built in, or was never carried, the tool that needs it says more.
-fn driver(name: &str) {
+pub fn driver(name: &str) {
     let _ = exec::Command::new("/sbin/modprobe").args(["-q", "--", name]).run();
 }
 

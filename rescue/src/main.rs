@@ -12,6 +12,7 @@ mod apply;
 mod btrfs;
 mod consent;
 mod console;
+mod containers;
 mod disks;
 mod dos;
 mod events;

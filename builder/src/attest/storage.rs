@@ -168,9 +168,15 @@ fn held(node: &Node, part: &Part, found: &mut Vec<Difference>) {
             }
             Err(error) => check("swap area", recorded.uuid.clone(), format!("{error:#}")),
         },
-        Kind::Disk(_) | Kind::Partition(_) | Kind::Opaque(_) => {}
+        Kind::Disk(_) | Kind::Partition(_) | Kind::Volatile(_) | Kind::Opaque(_) => {}
         // Not read from outside: the walk through the files says so.
-        Kind::Xfs(_) | Kind::Btrfs(_) | Kind::Array(_) | Kind::Pv(_) | Kind::Vg(_) | Kind::Lv(_) => {}
+        Kind::Xfs(_)
+        | Kind::Btrfs(_)
+        | Kind::Luks(_)
+        | Kind::Array(_)
+        | Kind::Pv(_)
+        | Kind::Vg(_)
+        | Kind::Lv(_) => {}
     }
 }
 

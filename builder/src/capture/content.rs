@@ -20,7 +20,7 @@ use layout::xfs::Xfs;
 use manifest::host::Gap;
 
 use super::source::Source;
-use super::{gap, table};
+use super::{gap, luks, table};
 
 /// Bytes at both ends of a device that are zero when it is called blank. Every signature that blkid knows lies there.
 const BLANK: u64 = 1 << 20;
@@ -66,6 +66,7 @@ fn content(source: &Source, device: &BlockDevice, file: &File, gaps: &mut Vec<Ga
         Some("btrfs") => btrfs(file).map(|(found, number)| Content::Btrfs(found, number)),
         Some("vfat" | "msdos") => vfat(file).map(Content::Vfat),
         Some("swap" | "swsuspend") => swap(file).map(Content::Swap),
+        Some("crypto_LUKS") if source.is_live() => luks::describe(&device.path).map(Content::Luks),
         Some(other) => return Content::Other(other.to_owned()),
         None => ext(file)
             .map(Content::Ext)

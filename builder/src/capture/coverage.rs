@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use layout::disk::Table;
 use layout::gpt::{BIOS_BOOT, ESP};
+use layout::luks::Luks;
 use layout::lvm::{Form, LogicalVolume};
 use layout::probe::INACTIVE;
 use layout::{Kind, Layout, Node, NodeId};
@@ -74,7 +75,9 @@ pub fn coverage(layout: &Layout, waivers: &[Waiver], stick: Option<&str>) -> Cov
 /// Mount points that an archive descends into: those of captured filesystems, without `/`.
 #[must_use]
 pub fn crossed(layout: &Layout, coverage: &Coverage) -> Vec<PathBuf> {
+    let made_anew = |id: &NodeId| layout.node(id).is_some_and(|node| matches!(node.kind, Kind::Volatile(_)));
     let captured = layout.mounts.iter().filter(|mount| mount.path != "/" && coverage.restores(&mount.node));
+    let captured = captured.filter(|mount| !made_anew(&mount.node));
     captured.map(|mount| PathBuf::from(&mount.path)).collect()
 }
 
@@ -150,6 +153,8 @@ fn what(node: &Node) -> &str {
         Kind::Lv(_) => "lvm",
         Kind::Vfat(_) => "vfat",
         Kind::Swap(_) => "swap",
+        Kind::Luks(_) => "crypto_LUKS",
+        Kind::Volatile(_) => "crypt",
         Kind::Opaque(opaque) => &opaque.what,
     }
 }
@@ -250,6 +255,12 @@ impl<'a> Judge<'a> {
                 self.stands(node).map(|()| "it is empty and is made anew")
             }
             Kind::Swap(_) => self.stands(node).map(|()| "it is made anew"),
+            Kind::Volatile(_) => self.stands(node).map(|()| "crypttab makes it anew at each start"),
+            Kind::Luks(luks) => Err(match &luks.hindrance {
+                Some(hindrance) => hindrance.clone(),
+                None if luks.name.is_some() => "the open container holds nothing that can be captured".to_owned(),
+                None => "the container was not open, so what it holds cannot be read".to_owned(),
+            }),
             Kind::Partition(partition) if partition.type_guid.as_str() == BIOS_BOOT => {
                 self.stands(node).map(|()| "the boot loader is installed anew")
             }
@@ -270,6 +281,9 @@ impl<'a> Judge<'a> {
                     Table::Gpt(_) | Table::Dos(_) | Table::None => {}
                     Table::Mbr => return Err(reason("dos-partition")),
                 },
+                Kind::Luks(Luks { hindrance: Some(hindrance), .. }) => {
+                    return Err(format!("it lies in the container {}: {hindrance}", parent.path));
+                }
                 _ => {
                     self.remade(parent).map_err(|reason| format!("it lies on {}: {reason}", parent.path))?;
                     self.stands(parent)?;
@@ -345,6 +359,8 @@ impl<'a> Judge<'a> {
             Kind::Btrfs(btrfs) => Some(format!("UUID={}", btrfs.uuid)),
             Kind::Vfat(vfat) => Some(format!("UUID={}", vfat.serial)),
             Kind::Swap(swap) => Some(format!("UUID={}", swap.uuid)),
+            Kind::Luks(luks) => Some(format!("UUID={}", luks.uuid)),
+            Kind::Volatile(_) => None,
             Kind::Array(_) | Kind::Pv(_) | Kind::Vg(_) | Kind::Lv(_) | Kind::Opaque(_) => None,
         });
         names.iter().any(|name| fits(waiver, name))
@@ -367,7 +383,8 @@ fn reason(what: &str) -> String {
             "LVM's tools tell nothing of it: install lvm2, or wipe it if it belongs to no group".into()
         }
         INACTIVE => "it is not active, so what it holds cannot be read: activate it, or waive it by name".into(),
-        "crypto_LUKS" | "crypt" => later("LUKS"),
+        "crypto_LUKS" => "cryptsetup tells nothing of it: install cryptsetup".into(),
+        "crypt" => "it is no LUKS container, and crypttab does not say that its key is drawn at each start".into(),
         "linux_raid_member" | "md" => "it belongs to an array that does not run, or that mdadm tells nothing of".into(),
         _ if what.starts_with("raid") || what == "linear" => "mdadm tells nothing of this array: install mdadm".into(),
         "multipath" | "faulty" | "container" => format!("an array of level {what} cannot be made again"),

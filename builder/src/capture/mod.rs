@@ -5,7 +5,7 @@
 //! firmware tables, no `lsblk`, a container) becomes a [`Gap`] with its reason, never a failure: whether the
 //! capture suffices is decided by [`coverage`] alone.
 //!
-//! Knows nothing of vaults, sticks and signatures.
+//! Knows nothing of sticks and signatures, and of vaults only that secrets are sealed in them.
 
 mod block;
 mod boot;
@@ -17,6 +17,7 @@ pub mod exclusions;
 mod hardware;
 mod hidden;
 mod identity;
+mod luks;
 mod network;
 mod pattern;
 mod source;
@@ -26,7 +27,7 @@ pub(crate) mod table;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use layout::{Bytes, Kind, Layout, fstab, mountinfo, probe};
+use layout::{Bytes, Kind, Layout, crypttab, fstab, mountinfo, probe};
 use manifest::host::{Exclusion, Gap, Host, SwapFile};
 
 use self::source::Source;
@@ -55,6 +56,8 @@ pub struct Options {
     pub state: PathBuf,
     /// The configuration's own exclusions.
     pub exclude: Vec<String>,
+    /// Volume keys of encrypted containers are kept, sealed, beside their headers.
+    pub volume_keys: bool,
 }
 
 impl Default for Options {
@@ -66,17 +69,20 @@ impl Default for Options {
             vaults: Vec::new(),
             state: "/var/lib/lifeboat".into(),
             exclude: Vec::new(),
+            volume_keys: false,
         }
     }
 }
 
 /// A captured host.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Captured {
     /// What the manifest says of it.
     pub host: Host,
     /// What the archive is made of.
     pub roots: Roots,
+    /// Headers and keys of encrypted containers, to be sealed.
+    pub private: Vec<vault::Private>,
 }
 
 /// What an archive of a host is made of.
@@ -101,15 +107,18 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     let mounts = source.bytes("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
     let swaps = fstab::parse_swaps(&source.text("/proc/swaps").unwrap_or_default());
     let fstab = fstab::parse(&source.text("/etc/fstab").unwrap_or_default());
+    let crypttab = crypttab::parse(&source.text("/etc/crypttab").unwrap_or_default());
 
     let devices = block::devices(&source, &mut gaps);
     let mut probes = content::probes(&source, &devices, &mut gaps);
     btrfs::complete(&source, &devices, &mountinfo::parse(&mounts), &mut probes, &mut gaps);
-    let stacks = stacks::stacks(&source, &devices, &mut gaps);
+    let volatile = crypttab.iter().filter(|entry| entry.is_volatile()).map(|entry| entry.name.clone()).collect();
+    let stacks = probe::Stacks { volatile, ..stacks::stacks(&source, &devices, &mut gaps) };
     let mut layout = probe::assemble(&devices, &probes, &stacks, &mountinfo::parse(&mounts));
     measure_mounted(&source, &mut layout);
     btrfs::look_aside(&source, &mut layout, &mut gaps);
     hidden::below_mounts(&source, &layout, &mut gaps);
+    let (containers, private) = luks::keep(&source, &mut layout, &crypttab, options.volume_keys, &mut gaps);
 
     let mut coverage = coverage::coverage(&layout, &options.waivers, options.stick.as_deref());
     let cross = coverage::crossed(&layout, &coverage);
@@ -133,7 +142,8 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     let network = network::state(&source, &mut gaps);
     let hardware = hardware::profile(&source);
     let identity = identity::identity(&source, &mut gaps);
-    Ok(Captured { host: Host { identity, layout, coverage, boot, network, hardware, fstab, swap_files, gaps }, roots })
+    let host = Host { identity, layout, coverage, boot, network, hardware, fstab, swap_files, containers, gaps };
+    Ok(Captured { host, roots, private })
 }
 
 /// Superblocks of mounted filesystems lag behind; the kernel's own count does not.

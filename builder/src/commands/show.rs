@@ -46,6 +46,7 @@ fn text(manifest: &Verified<Manifest>) -> String {
     if let Some(host) = &manifest.host {
         text += &machine(host);
         text += &storage(&host.layout);
+        text += &containers(host);
         text += &coverage(&host.coverage);
     }
     for problem in &manifest.problems {
@@ -107,8 +108,18 @@ fn describe(node: &Node) -> String {
         Kind::Vg(group) => format!("volume group {}", group.name),
         Kind::Lv(volume) => format!("volume {}", volume.name),
         Kind::Swap(swap) => format!("swap {}", swap.uuid),
+        Kind::Luks(luks) => format!("LUKS{} {} {}", luks.version, luks.uuid, luks.cipher),
+        Kind::Volatile(volatile) => format!("{} with a new key at each start", volatile.name),
         Kind::Opaque(opaque) => opaque.what.clone(),
     }
+}
+
+/// What opens each encrypted container in a restore.
+fn containers(host: &Host) -> String {
+    let heading = if host.containers.is_empty() { "" } else { "\nencrypted containers, their headers kept sealed:\n" };
+    host.containers.iter().fold(heading.to_owned(), |text, container| {
+        format!("{text}  {:<20} {} {}\n", container.name, container.uuid, container.opened_by())
+    })
 }
 
 /// The word on each object.

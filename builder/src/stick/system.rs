@@ -41,6 +41,7 @@ const STORAGE: &[&str] = &[
 /// For the boot chain, and for the person at the shell. Carried where the host has them.
 const WELCOME: &[&str] = &[
     "efibootmgr",
+    "cryptsetup",
     "blkid",
     "blockdev",
     "lsblk",
@@ -92,6 +93,8 @@ const SETTINGS: &[&str] = &[
     "/lib/terminfo/v/vt100",
     "/lib/terminfo/v/vt220",
 ];
+/// Loaded by name while a program runs, so that no program's own list has it: a thread that ends (Argon2's in cryptsetup) needs it.
+const LOADED: &[&str] = &["/lib/x86_64-linux-gnu/libgcc_s.so.1", "/lib64/libgcc_s.so.1", "/usr/lib/libgcc_s.so.1"];
 const EMPTY_FOLDERS: &[&str] = &["/dev", "/proc", "/sys", "/run", "/tmp", "/mnt", "/target", "/etc", "/root", "/var"];
 
 /// Where the parts come from.
@@ -277,7 +280,7 @@ fn tools(sysroot: &Sysroot, tree: &mut Tree, notes: &mut Vec<String>) -> anyhow:
                 .into(),
         );
     }
-    for setting in SETTINGS {
+    for setting in SETTINGS.iter().chain(LOADED) {
         tree.copy(sysroot, Path::new(setting), Group::Programs)?;
     }
     Ok(())

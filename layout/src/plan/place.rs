@@ -26,9 +26,9 @@ pub enum Device {
         /// Its kernel name.
         disk: String,
     },
-    /// An array or a volume that an earlier step makes.
+    /// An array, a volume or an open container that an earlier step makes.
     Made {
-        /// Its path: `/dev/md/root`, `/dev/mapper/pve-root`.
+        /// Its path: `/dev/md/root`, `/dev/mapper/pve-root`, `/dev/mapper/lifeboat-…`.
         path: String,
     },
 }
@@ -135,6 +135,19 @@ fn place(node: &Node, below: &[&Place]) -> Option<Place> {
             let sizes: Vec<Bytes> = below.iter().map(|place| place.new).collect();
             let new = if same { node.size } else { array.size_over(&sizes) };
             Some(Place { device: Device::Made { path: array.path() }, old: node.size, new, sector, late })
+        }
+        Kind::Luks(luks) => {
+            if luks.hindrance.is_some() {
+                return None;
+            }
+            let new = if first.old == first.new { node.size } else { luks.room_on(first.new) };
+            Some(Place {
+                device: Device::Made { path: luks.path() },
+                old: node.size,
+                new,
+                sector: sector.max(luks.sector_size),
+                late,
+            })
         }
         // A thin volume's size is its own.
         Kind::Lv(volume) => {

@@ -39,6 +39,9 @@ impl fmt::Display for Step {
                 let names: Vec<String> = names.collect();
                 write!(f, "make {} {} over {}", array.level, array.path(), names.join(", "))
             }
+            Self::MakeLuks { device, luks } => {
+                write!(f, "write the saved LUKS{} header {} to {} and open it", luks.version, luks.uuid, device.path())
+            }
             Self::MakePv { device, volume } => {
                 write!(f, "make LVM physical volume {} on {}", volume.uuid, device.path())
             }
@@ -108,6 +111,8 @@ fn describe_node(node: &Node) -> String {
         Kind::Vfat(vfat) => ("vfat", vfat.serial.as_str(), vfat.label.as_str()),
         Kind::Swap(swap) => ("swap", swap.uuid.as_str(), swap.label.as_str()),
         Kind::Array(array) => return format!("{} {}", array.level, array.short_name()),
+        Kind::Luks(luks) => return format!("LUKS{} {}", luks.version, luks.uuid),
+        Kind::Volatile(volatile) => return format!("{} with a new key at each start", volatile.name),
         Kind::Pv(_) => return "LVM".to_owned(),
         Kind::Vg(group) => return format!("group {}", group.name),
         Kind::Lv(volume) => return format!("volume {}", volume.name),

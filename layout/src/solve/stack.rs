@@ -43,6 +43,7 @@ fn least_at(layout: &Layout, node: &Node, depth: usize) -> Option<u64> {
             };
             Some(share.saturating_add(MEMBER_HEADROOM))
         }
+        Kind::Luks(luks) if luks.hindrance.is_none() => Some(luks.size_for(on_it()?)),
         Kind::Pv(volume) => {
             let (group, found) = layout.children(&node.id).find_map(|child| Some((child, group(child)?)))?;
             // Which of several physical volumes a smaller group would do without is not for us to choose.

@@ -27,7 +27,7 @@ pub fn check(plan: &Plan, done: &mut Adaptation) {
 
 /// What the new disks answer to.
 #[derive(Default)]
-struct Known {
+pub(super) struct Known {
     uuids: BTreeSet<String>,
     labels: BTreeSet<String>,
     part_uuids: BTreeSet<String>,
@@ -35,7 +35,7 @@ struct Known {
 }
 
 impl Known {
-    fn of(plan: &Plan) -> Self {
+    pub(super) fn of(plan: &Plan) -> Self {
         let mut known = Self::default();
         for step in plan.before.iter().chain(&plan.after) {
             let (uuid, label) = match step {
@@ -44,6 +44,7 @@ impl Known {
                 Step::MakeBtrfs { btrfs, .. } => (&btrfs.uuid, &btrfs.label),
                 Step::MakeVfat { vfat, .. } => (&vfat.serial, &vfat.label),
                 Step::MakeSwap { swap, .. } => (&swap.uuid, &swap.label),
+                Step::MakeLuks { luks, .. } => (&luks.uuid, &luks.label),
                 _ => continue,
             };
             known.uuids.insert(uuid.to_lowercase());
@@ -61,7 +62,12 @@ impl Known {
         known
     }
 
-    fn misses(&self, entry: &FstabEntry) -> bool {
+    #[cfg(test)]
+    pub(super) fn with_uuid(uuid: &str) -> Self {
+        Self { uuids: [uuid.to_owned()].into(), ..Self::default() }
+    }
+
+    pub(super) fn misses(&self, entry: &FstabEntry) -> bool {
         let value = |name: &str| entry.spec.strip_prefix(name).map(|value| value.trim_matches('"').to_owned());
         if let Some(uuid) = value("UUID=").or_else(|| value("/dev/disk/by-uuid/")) {
             !self.uuids.contains(&uuid.to_lowercase())
