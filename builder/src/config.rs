@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde::Deserialize;
 
+use crate::capture::preview::NAMES;
 use crate::exit::{Exit, refusal};
 use crate::location::Location;
 
@@ -33,6 +34,9 @@ pub struct Config {
     /// Devices and mount points that need not be captured, each with a reason.
     #[serde(default)]
     pub waive: Vec<Waiver>,
+    /// Kinds of storage that are captured though no machine has proven their restore yet: `btrfs`, `luks`, `dos`, `whole-disk`.
+    #[serde(default)]
+    pub preview: Vec<String>,
     /// What `prune` keeps.
     #[serde(default)]
     pub prune: Prune,
@@ -123,6 +127,7 @@ const KEYS: &[&str] = &[
     "stale_after_days",
     "exclude",
     "waive",
+    "preview",
     "prune",
     "luks",
     "s3",
@@ -172,6 +177,9 @@ impl Config {
         for (key, span) in [("keep_within", &config.prune.keep_within), ("grace", &config.prune.grace)] {
             let span = span.as_deref().map(crate::size::parse_days).transpose();
             span.map_err(|error| format!("{key} in [prune]: {error}"))?;
+        }
+        if let Some(name) = config.preview.iter().find(|name| !NAMES.contains(&name.as_str())) {
+            return Err(format!("preview = [{name:?}]: there is {}", NAMES.join(", ")));
         }
         match config.compress.as_deref() {
             None | Some("xz" | "zstd") => Ok(config),

@@ -34,7 +34,7 @@ const STICK: &str = "a Lifeboat stick";
 const STICK_LABELS: [&str; 2] = ["LIFEBOAT", "LIFEBOATESP"];
 
 /// Mount points without which the system does not start.
-const SYSTEM: &[&str] = &[
+pub(super) const SYSTEM: &[&str] = &[
     "/",
     "/bin",
     "/boot",

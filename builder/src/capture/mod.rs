@@ -20,6 +20,7 @@ mod identity;
 mod luks;
 mod network;
 mod pattern;
+pub mod preview;
 mod source;
 mod stacks;
 pub(crate) mod table;
@@ -58,6 +59,8 @@ pub struct Options {
     pub exclude: Vec<String>,
     /// Volume keys of encrypted containers are kept, sealed, beside their headers.
     pub volume_keys: bool,
+    /// Kinds of storage that are captured though their restore is not proven yet: names of [`preview::NAMES`].
+    pub preview: Vec<String>,
 }
 
 impl Default for Options {
@@ -70,6 +73,7 @@ impl Default for Options {
             state: "/var/lib/lifeboat".into(),
             exclude: Vec::new(),
             volume_keys: false,
+            preview: Vec::new(),
         }
     }
 }
@@ -121,6 +125,7 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     let (containers, private) = luks::keep(&source, &mut layout, &crypttab, options.volume_keys, &mut gaps);
 
     let mut coverage = coverage::coverage(&layout, &options.waivers, options.stick.as_deref());
+    preview::hold_back(&layout, &mut coverage, &options.preview);
     let cross = coverage::crossed(&layout, &coverage);
     let swap_files: Vec<SwapFile> = swaps
         .into_iter()

@@ -121,6 +121,7 @@ pub fn host_options(context: &Context, stick: Option<&Path>, vaults: &[PathBuf])
         state: context.state.folder().to_owned(),
         exclude: context.config.exclude.clone(),
         volume_keys: context.config.luks.keep_volume_key,
+        preview: context.config.preview.clone(),
         ..capture::Options::default()
     }
 }
