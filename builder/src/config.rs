@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde::Deserialize;
 
+use crate::capture::preview::NAMES;
 use crate::exit::{Exit, refusal};
 use crate::location::Location;
 
@@ -33,9 +34,15 @@ pub struct Config {
     /// Devices and mount points that need not be captured, each with a reason.
     #[serde(default)]
     pub waive: Vec<Waiver>,
+    /// Kinds of storage that are captured though no machine has proven their restore yet: `btrfs`, `luks`, `dos`, `whole-disk`.
+    #[serde(default)]
+    pub preview: Vec<String>,
     /// What `prune` keeps.
     #[serde(default)]
     pub prune: Prune,
+    /// What is kept of encrypted containers.
+    #[serde(default)]
+    pub luks: Luks,
     /// How S3-compatible storage is reached.
     pub s3: Option<S3>,
     /// How rclone is called.
@@ -60,6 +67,14 @@ pub struct Prune {
     pub keep_within: Option<String>,
     /// How long something stays after nothing needs it any more [default: 1d].
     pub grace: Option<String>,
+}
+
+/// What is kept of encrypted containers beside their headers.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Luks {
+    /// Their volume keys, sealed: whoever opens the backup then opens the containers too, and an unattended restore needs no passphrase.
+    pub keep_volume_key: bool,
 }
 
 /// How S3-compatible storage is reached, where the command line and the environment do not say. No secrets: they lie in files of their own.
@@ -112,7 +127,9 @@ const KEYS: &[&str] = &[
     "stale_after_days",
     "exclude",
     "waive",
+    "preview",
     "prune",
+    "luks",
     "s3",
     "rclone",
 ];
@@ -120,6 +137,7 @@ const S3_KEYS: &[&str] =
     &["endpoint", "region", "profile", "credentials_file", "ca_file", "virtual_hosted", "retention"];
 const RCLONE_KEYS: &[&str] = &["program", "config"];
 const WAIVER_KEYS: &[&str] = &["what", "reason"];
+const LUKS_KEYS: &[&str] = &["keep_volume_key"];
 const PRUNE_KEYS: &[&str] =
     &["keep_last", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_within", "grace"];
 
@@ -147,7 +165,7 @@ impl Config {
         for waiver in table.get("waive").and_then(toml::Value::as_array).into_iter().flatten() {
             refuse_unknown(waiver.as_table().into_iter().flat_map(toml::Table::keys), WAIVER_KEYS, " in [[waive]]")?;
         }
-        for (name, keys) in [("prune", PRUNE_KEYS), ("s3", S3_KEYS), ("rclone", RCLONE_KEYS)] {
+        for (name, keys) in [("prune", PRUNE_KEYS), ("luks", LUKS_KEYS), ("s3", S3_KEYS), ("rclone", RCLONE_KEYS)] {
             let table = table.get(name).and_then(toml::Value::as_table);
             refuse_unknown(table.into_iter().flat_map(toml::Table::keys), keys, &format!(" in [{name}]"))?;
         }
@@ -159,6 +177,9 @@ impl Config {
         for (key, span) in [("keep_within", &config.prune.keep_within), ("grace", &config.prune.grace)] {
             let span = span.as_deref().map(crate::size::parse_days).transpose();
             span.map_err(|error| format!("{key} in [prune]: {error}"))?;
+        }
+        if let Some(name) = config.preview.iter().find(|name| !NAMES.contains(&name.as_str())) {
+            return Err(format!("preview = [{name:?}]: there is {}", NAMES.join(", ")));
         }
         match config.compress.as_deref() {
             None | Some("xz" | "zstd") => Ok(config),
@@ -230,6 +251,14 @@ mod tests {
         let error = Config::parse("version = 1\n[prune]\nkeep_dayly = 7\n").unwrap_err();
         assert_eq!(error, "the key `keep_dayly` in [prune] is not known; did you mean `keep_daily`?");
         assert!(Config::parse("version = 1\n[prune]\ngrace = \"soon\"\n").unwrap_err().contains("grace"));
+    }
+
+    #[test]
+    fn volume_keys_are_kept_only_where_the_configuration_says_so() {
+        assert!(!Config::parse("version = 1\n").unwrap().luks.keep_volume_key);
+        assert!(Config::parse("version = 1\n[luks]\nkeep_volume_key = true\n").unwrap().luks.keep_volume_key);
+        let error = Config::parse("version = 1\n[luks]\nkeep_volume_keys = true\n").unwrap_err();
+        assert_eq!(error, "the key `keep_volume_keys` in [luks] is not known; did you mean `keep_volume_key`?");
     }
 
     #[test]

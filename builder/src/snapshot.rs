@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use manifest::{
     BootFile, Consistency, FORMAT, Host, HostKey, HostName, Problem, Scope, Serial, Signer, Source, Verified, seal,
 };
-use vault::{Backup, Exclusion, Finished, Vault};
+use vault::{Backup, Exclusion, Finished, Private, Vault};
 
 use crate::commands::Context;
 use crate::exit::{Exit, refusal};
@@ -27,6 +27,8 @@ pub struct Subject {
     pub cross: Vec<PathBuf>,
     /// What is left out.
     pub exclude: Vec<Exclusion>,
+    /// Secrets of the machine that are sealed beside the tree.
+    pub private: Vec<Private>,
     /// The machine, for a whole host.
     pub host: Option<Host>,
     /// What the capture of the machine found wanting.
@@ -164,6 +166,7 @@ fn run_engine(
     backup.exclude.clone_from(&subject.exclude);
     backup.full = subject.manner.full;
     backup.most_blocks = subject.manner.most_blocks.unwrap_or(backup.most_blocks);
+    backup.private = &subject.private;
     backup.cache = Some(context.state.cache(vault.id()));
     backup.progress = &bar;
     let finished = vault.backup(&backup).with_context(|| format!("capturing {}", subject.root.display()))?;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::dos::DosTable;
 use crate::gpt::GptTable;
 
 /// A whole disk.
@@ -36,6 +37,8 @@ pub enum Table {
     None,
     /// GUID partition table.
     Gpt(GptTable),
-    /// A DOS partition table, which this version names and does not write.
+    /// DOS (MBR) partition table.
+    Dos(DosTable),
+    /// A DOS partition table as earlier versions recorded it: named, and without what writing it needs.
     Mbr,
 }

@@ -1,11 +1,14 @@
 //! ext2, ext3 and ext4.
 
+mod details;
 mod make;
 pub mod superblock;
 
 use serde::{Deserialize, Serialize};
 
 use crate::units::Bytes;
+
+pub use details::Details;
 
 /// An ext2, ext3 or ext4 filesystem.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,4 +36,7 @@ pub struct Ext {
     pub default_mount_options: Vec<String>,
     /// Bytes in use.
     pub used: Bytes,
+    /// Settings that are neither feature nor size.
+    #[serde(default)]
+    pub details: Details,
 }

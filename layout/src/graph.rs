@@ -5,9 +5,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::btrfs::Btrfs;
 use crate::disk::Disk;
 use crate::ext::Ext;
 use crate::gpt::Partition;
+use crate::luks::Luks;
 use crate::lvm::{LogicalVolume, PhysicalVolume, VolumeGroup};
 use crate::md::Array;
 use crate::swap::Swap;
@@ -48,18 +50,24 @@ pub struct Node {
 pub enum Kind {
     /// A whole disk.
     Disk(Disk),
-    /// A GPT partition.
+    /// A partition, of a GPT or a DOS table.
     Partition(Partition),
     /// An ext2, ext3 or ext4 filesystem.
     Ext(Ext),
     /// An XFS filesystem.
     Xfs(Xfs),
+    /// A btrfs filesystem, on its devices.
+    Btrfs(Btrfs),
     /// A FAT filesystem.
     Vfat(Vfat),
     /// A swap area.
     Swap(Swap),
     /// A software RAID array. It lies on its members.
     Array(Array),
+    /// A LUKS container. Its size is that of the opened container; what it holds lies on it.
+    Luks(Luks),
+    /// A mapped device with a key that is drawn at each start (crypttab's `/dev/urandom`). Nothing on it outlives a start.
+    Volatile(Volatile),
     /// An LVM physical volume, on the device that holds it.
     Pv(PhysicalVolume),
     /// An LVM volume group, on its physical volumes.
@@ -68,6 +76,14 @@ pub enum Kind {
     Lv(LogicalVolume),
     /// Something that this version can name but not bring back.
     Opaque(Opaque),
+}
+
+/// A device that the restored system makes anew at each start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Volatile {
+    /// Its name below `/dev/mapper`.
+    pub name: String,
 }
 
 /// Something that this version can name but not bring back.
@@ -90,6 +106,9 @@ pub struct Mount {
     pub fstype: String,
     /// Mount options in effect.
     pub options: String,
+    /// The subvolume that is shown, of a btrfs: its path from the top, empty for the top itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subvolume: Option<String>,
 }
 
 /// A host's storage.
@@ -106,7 +125,7 @@ impl Kind {
     /// A filesystem that can be mounted.
     #[must_use]
     pub fn is_filesystem(&self) -> bool {
-        matches!(self, Self::Ext(_) | Self::Xfs(_) | Self::Vfat(_))
+        matches!(self, Self::Ext(_) | Self::Xfs(_) | Self::Btrfs(_) | Self::Vfat(_))
     }
 }
 

@@ -5,12 +5,15 @@
 //! strings come in, typed values go out, so that every rule here is tested without a disk.
 //!
 //! A [`Layout`] is a graph: each [`Node`] names the nodes that it lies [`on`](Node::on). One file per kind of node
-//! ([`disk`], [`gpt`], [`ext`], [`vfat`], [`swap`]) holds its description, how it is read from tools' output, which
+//! ([`disk`], [`gpt`], [`dos`], [`ext`], [`btrfs`], [`vfat`], [`swap`] and others) holds its description, how it is read from tools' output, which
 //! tools make it again, and how. A kind that this version does not know is an [`Opaque`] node: it is kept in the
 //! graph with its name, so that coverage can say that it is not captured.
 
 pub mod blkid;
+pub mod btrfs;
+pub mod crypttab;
 pub mod disk;
+pub mod dos;
 pub mod drift;
 pub mod ext;
 pub mod fstab;
@@ -31,5 +34,5 @@ pub mod units;
 pub mod vfat;
 pub mod xfs;
 
-pub use graph::{Kind, Layout, Mount, Node, NodeId, Opaque};
+pub use graph::{Kind, Layout, Mount, Node, NodeId, Opaque, Volatile};
 pub use units::{Bytes, Guid, GuidError};

@@ -1,5 +1,7 @@
 //! LUKS containers, versions 1 and 2. The header itself, with its key slots, is secret and is kept elsewhere, sealed.
 
+mod make;
+
 use serde::{Deserialize, Serialize};
 
 use crate::units::Bytes;
@@ -29,6 +31,9 @@ pub struct Luks {
     pub tokens: Vec<String>,
     /// Name of the opened container below `/dev/mapper`, where it was open when captured.
     pub name: Option<String>,
+    /// Why it cannot be brought back: a data segment of fixed size, integrity tags, a reencryption under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hindrance: Option<String>,
 }
 
 /// Output that is not cryptsetup's.
@@ -37,9 +42,6 @@ pub struct Luks {
 pub struct DumpError(&'static str);
 
 impl Luks {
-    /// Programs that making needs.
-    pub const TOOLS: &[&str] = &["cryptsetup"];
-
     /// Reads `cryptsetup luksDump`.
     ///
     /// # Errors
@@ -66,6 +68,7 @@ impl Luks {
                 slots: old_slots(text),
                 tokens: Vec::new(),
                 name: None,
+                hindrance: None,
             }),
             "2" => Ok(Self {
                 version: 2,
@@ -78,18 +81,34 @@ impl Luks {
                 slots: section(text, "Keyslots:").filter_map(|(slot, _)| slot.parse().ok()).collect(),
                 tokens: section(text, "Tokens:").map(|(_, kind)| kind.to_owned()).collect(),
                 name: None,
+                hindrance: hindrance(text),
             }),
             _ => Err(DumpError("version that is known here")),
         }
     }
 
-    /// The path of the opened container's node; by UUID where it was not open.
+    /// Whether a TPM opens it: only the one that it was enrolled with.
     #[must_use]
-    pub fn path(&self) -> String {
-        self.name
-            .as_ref()
-            .map_or_else(|| format!("/dev/mapper/luks-{}", self.uuid), |name| format!("/dev/mapper/{name}"))
+    pub fn has_tpm(&self) -> bool {
+        self.tokens.iter().any(|token| token == "systemd-tpm2")
     }
+}
+
+/// What of version 2 is more than a header and one plain segment to the device's end.
+fn hindrance(text: &str) -> Option<String> {
+    let value = |key: &str| text.lines().find_map(|line| line.trim().strip_prefix(key)).map(str::trim);
+    let segments = section(text, "Data segments:").count();
+    if let Some(needs) = value("Requirements:").filter(|needs| !needs.is_empty()) {
+        return Some(format!("it needs {needs}: finish the reencryption first"));
+    }
+    if segments != 1 {
+        return Some(format!("it has {segments} data segments: a reencryption is under way"));
+    }
+    if let Some(tags) = value("integrity:") {
+        return Some(format!("its sectors carry integrity tags ({tags}), which only formatting anew makes"));
+    }
+    let length = value("length:").unwrap_or_default();
+    (length != "(whole device)").then(|| format!("its data segment has the fixed length {length}"))
 }
 
 /// The `N: type` lines of a section of version 2.
@@ -117,10 +136,38 @@ mod tests {
         assert_eq!((two.version, two.label.as_str(), two.cipher.as_str()), (2, "sealed", "aes-xts-plain64"));
         assert_eq!((two.key_bits, two.sector_size, two.data_start), (512, 512, Bytes(16 << 20)));
         assert_eq!((two.slots.as_slice(), two.tokens.len()), (&[0][..], 0));
+        assert_eq!(two.hindrance, None);
         let one = Luks::parse(include_str!("../fixtures/stacks/luks1.dump")).unwrap();
         assert_eq!((one.version, one.uuid.as_str()), (1, "33333333-3333-4333-8333-333333333333"));
         assert_eq!((one.cipher.as_str(), one.data_start), ("aes-xts-plain64", Bytes(2 << 20)));
         assert_eq!(one.slots, [0]);
+    }
+
+    #[test]
+    fn slots_and_tokens_are_told_and_a_reencryption_that_was_begun_is_a_hindrance() {
+        let tpm = Luks::parse(include_str!("../fixtures/stacks/luks2-tpm.dump")).unwrap();
+        assert_eq!((tpm.slots.as_slice(), tpm.tokens.as_slice()), (&[0, 1][..], &["systemd-tpm2".to_owned()][..]));
+        assert!(tpm.has_tpm() && tpm.hindrance.is_none());
+        let begun = Luks::parse(include_str!("../fixtures/stacks/luks2-reencrypt.dump")).unwrap();
+        assert!(begun.hindrance.unwrap().contains("online-reencrypt-v2"));
+        let whole = include_str!("../fixtures/stacks/luks2.dump");
+        let fixed = Luks::parse(&whole.replace("(whole device)", "8388608 [bytes]")).unwrap();
+        assert_eq!(fixed.hindrance.unwrap(), "its data segment has the fixed length 8388608 [bytes]");
+        let tags = whole.replace("\tsector: 512 [bytes]\n", "\tsector: 512 [bytes]\n\tintegrity: hmac(sha256)\n");
+        assert!(Luks::parse(&tags).unwrap().hindrance.unwrap().contains("hmac(sha256)"));
+    }
+
+    /// The lab wrote saved headers back and opened both containers, by passphrase and by volume key, as the rescue does.
+    #[test]
+    fn a_restored_header_opens_what_lay_in_the_captured_containers() {
+        let two = include_str!("../fixtures/stacks/luks2.restored");
+        let held = include_str!("../fixtures/stacks/lsblk-luks.json");
+        let size =
+            two.lines().find_map(|line| line.trim().strip_prefix("size:")?.trim().split(' ').next()?.parse().ok());
+        let size: u64 = size.unwrap();
+        assert!(held.contains(&format!("\"size\": {}", size * 512)), "{size}");
+        assert!(two.contains("TYPE=LVM2_member") && two.contains("key location: dm-crypt"));
+        assert!(include_str!("../fixtures/stacks/luks1.restored").contains("is active"));
     }
 
     #[test]

@@ -11,12 +11,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::btrfs::Btrfs;
+use crate::disk::Table;
+use crate::dos::DosTable;
 use crate::ext::Ext;
 use crate::graph::{Kind, Layout, Mount, Node, NodeId};
+use crate::luks::Luks;
 use crate::lvm::{Form, LogicalVolume, PhysicalVolume, VolumeGroup};
 use crate::matching::{Choice, Match, MatchError, NO_DISK, Present, Why, match_disks};
 use crate::md::Array;
-use crate::solve::{Geometry, NewTable, SolveError, solve_gpt};
+use crate::solve::dos::{out_of_reach, solve_dos};
+use crate::solve::whole::solve_whole;
+use crate::solve::{Geometry, NewPartition, NewTable, SolveError, solve_gpt};
 use crate::swap::Swap;
 use crate::units::Bytes;
 use crate::vfat::Vfat;
@@ -25,7 +31,7 @@ use crate::xfs::Xfs;
 pub use overwritten::EDGE;
 pub use place::Device;
 use place::{Place, places};
-use text::{describe_content, describe_recorded};
+use text::{describe_content, describe_recorded, describe_whole};
 
 /// One thing that is done to a target. Doing it twice gives the same result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +63,15 @@ pub enum Step {
         /// The table.
         table: NewTable,
     },
+    /// Write a DOS partition table, without boot code.
+    WriteDos {
+        /// The disk.
+        disk: String,
+        /// Its partitions.
+        table: NewTable,
+        /// What only a DOS table has.
+        dos: DosTable,
+    },
     /// Make an ext filesystem.
     MakeExt {
         /// Where.
@@ -79,12 +94,26 @@ pub enum Step {
         /// Size now.
         new: Bytes,
     },
+    /// Make a btrfs filesystem and its subvolumes.
+    MakeBtrfs {
+        /// Where, in the order of the devices' numbers.
+        devices: Vec<Device>,
+        /// What.
+        btrfs: Btrfs,
+    },
     /// Make a software RAID array and start it.
     MakeArray {
         /// What.
         array: Array,
         /// Its members; none for a place that stays empty.
         members: Vec<Option<Device>>,
+    },
+    /// Write the saved header of a LUKS container, and open it.
+    MakeLuks {
+        /// Where.
+        device: Device,
+        /// What.
+        luks: Luks,
     },
     /// Make an LVM physical volume.
     MakePv {
@@ -135,6 +164,16 @@ pub enum Step {
         fstype: String,
         /// Options in effect when it was captured.
         options: String,
+        /// The subvolume that is shown, of a btrfs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subvolume: Option<String>,
+    },
+    /// Make subvolumes of a btrfs read-only again, once nothing is left to write.
+    Lock {
+        /// A device of the filesystem.
+        device: Device,
+        /// Their paths from its top.
+        subvolumes: Vec<String>,
     },
 }
 
@@ -170,8 +209,11 @@ pub struct DiskPlan {
     pub old: OldDisk,
     /// Why this disk.
     pub why: Why,
-    /// The table that is made.
+    /// The table that is made; without partitions where the disk has none.
     pub table: NewTable,
+    /// What only a DOS table has; none where a GPT is made, or no table at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dos: Option<DosTable>,
     /// What each partition will hold, for people, in the order of the table.
     pub contents: Vec<String>,
 }
@@ -200,6 +242,9 @@ pub struct Plan {
     pub before: Vec<Step>,
     /// Steps after that, which take part in making the disk bootable.
     pub after: Vec<Step>,
+    /// Steps when everything is in place and compared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last: Vec<Step>,
     /// Present disks that are left alone and are made read-only.
     pub untouched: Vec<Present>,
     /// What was recorded and does not come back, or comes back empty.
@@ -212,7 +257,9 @@ pub struct Plan {
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// Nothing to restore onto bare metal.
-    #[error("the snapshot records no root filesystem on a disk with a GPT: it cannot be restored onto a disk")]
+    #[error(
+        "the snapshot records no root filesystem on a disk that this version writes: it cannot be restored onto a disk"
+    )]
     NoRoot,
     /// The root filesystem is on a disk that was to be left out.
     #[error("the root filesystem is on the recorded disk {0}, which cannot be left out. Name a disk for it")]
@@ -273,6 +320,7 @@ pub fn plan(
         disks: Vec::new(),
         before: Vec::new(),
         after: Vec::new(),
+        last: Vec::new(),
         untouched: Vec::new(),
         notes: notes(layout, restores, &wanted),
         without: layout.mounts.iter().filter(|mount| on_left(&mount.node)).map(|mount| mount.path.clone()).collect(),
@@ -289,6 +337,7 @@ pub fn plan(
     for found in match_disks(layout, &wanted, present, &choices)? {
         plan.disks.push(plan_disk(layout, &found, present)?);
     }
+    plan.notes.extend(plan.disks.iter().filter_map(DiskPlan::unreachable));
     let places = places(layout, &plan.disks).map_err(|source| PlanError::Volumes { source })?;
     let taken = |disk: &&Present| !plan.disks.iter().any(|one| one.target.path == disk.path);
     plan.untouched = present.iter().filter(taken).cloned().collect();
@@ -323,20 +372,22 @@ impl Kind {
         match self {
             Self::Ext(_) => Ext::TOOLS,
             Self::Xfs(_) => Xfs::TOOLS,
+            Self::Btrfs(_) => Btrfs::TOOLS,
             Self::Array(_) => Array::TOOLS,
+            Self::Luks(_) => Luks::TOOLS,
             Self::Pv(_) => PhysicalVolume::TOOLS,
             Self::Lv(LogicalVolume { form: Form::ThinPool { .. }, .. }) => LogicalVolume::THIN_TOOLS,
             Self::Vfat(_) => Vfat::TOOLS,
             Self::Swap(_) => Swap::TOOLS,
             // The table is written by the rescue itself.
-            Self::Disk(_) | Self::Partition(_) | Self::Vg(_) | Self::Lv(_) | Self::Opaque(_) => &[],
+            Self::Disk(_) | Self::Partition(_) | Self::Vg(_) | Self::Lv(_) | Self::Volatile(_) | Self::Opaque(_) => &[],
         }
     }
 }
 
 /// Recorded disks that are made again: those that hold a filesystem or swap area that comes back.
 fn wanted_disks(layout: &Layout, restores: &dyn Fn(&NodeId) -> bool) -> Vec<NodeId> {
-    let holds = |node: &&Node| node.kind.is_filesystem() || matches!(node.kind, Kind::Swap(_));
+    let holds = |node: &&Node| node.kind.is_filesystem() || matches!(node.kind, Kind::Swap(_) | Kind::Volatile(_));
     let nodes = layout.nodes.iter().filter(holds).filter(|node| restores(&node.id));
     let below: BTreeSet<&NodeId> = nodes.flat_map(|node| layout.disks_below(&node.id)).collect();
     layout.disks().map(|(node, _)| &node.id).filter(|id| below.contains(id)).cloned().collect()
@@ -354,10 +405,14 @@ fn notes(layout: &Layout, restores: &dyn Fn(&NodeId) -> bool, wanted: &[NodeId])
             Kind::Lv(LogicalVolume { form: Form::Snapshot { origin }, .. }) if here => {
                 format!("does not come back: it is a snapshot of {origin}")
             }
+            Kind::Luks(luks) if here => match luks_note(layout, node, luks) {
+                Some(text) => text,
+                None => continue,
+            },
             Kind::Opaque(opaque) if here => {
                 format!("comes back as an empty partition: this version does not restore {}", opaque.what)
             }
-            Kind::Ext(_) | Kind::Xfs(_) | Kind::Vfat(_) if here && !restores(&node.id) => {
+            Kind::Ext(_) | Kind::Xfs(_) | Kind::Btrfs(_) | Kind::Vfat(_) if here && !restores(&node.id) => {
                 "comes back empty: it was not captured".to_owned()
             }
             _ => continue,
@@ -367,18 +422,43 @@ fn notes(layout: &Layout, restores: &dyn Fn(&NodeId) -> bool, wanted: &[NodeId])
     notes
 }
 
+/// What a person must know of a container beforehand.
+fn luks_note(layout: &Layout, node: &Node, luks: &Luks) -> Option<String> {
+    if let Some(hindrance) = &luks.hindrance {
+        return Some(format!("comes back as an empty partition: {hindrance}"));
+    }
+    if layout.children(&node.id).next().is_none() {
+        return Some("comes back as an empty partition: the container was not open when it was captured".to_owned());
+    }
+    luks.has_tpm().then(|| {
+        "was opened by a TPM. Its enrolment holds on that machine only; elsewhere a passphrase opens it, and the new TPM is enrolled \
+         after the first start: systemd-cryptenroll --wipe-slot=tpm2 --tpm2-device=auto DEVICE"
+            .to_owned()
+    })
+}
+
 fn plan_disk(layout: &Layout, found: &Match, present: &[Present]) -> Result<DiskPlan, PlanError> {
     let unknown = || MatchError::NoSuchTarget { target: found.path.clone(), present: String::new() };
     let target = present.iter().find(|disk| disk.path == found.path).ok_or_else(unknown)?;
     let recorded = layout.node(&found.recorded).ok_or_else(unknown)?;
     let recorded_text = describe_recorded(recorded);
     let geometry = Geometry { size: target.size, logical_sector: target.disk.logical_sector };
-    let table = solve_gpt(layout, &found.recorded, geometry, None).map_err(|source| PlanError::Solve {
+    let solved = match recorded_table(recorded) {
+        Some(Table::Dos(_)) => {
+            solve_dos(layout, &found.recorded, geometry, None).map(|(table, dos)| (table, Some(dos)))
+        }
+        Some(Table::None) => solve_whole(layout, &found.recorded, geometry).map(|table| (table, None)),
+        _ => solve_gpt(layout, &found.recorded, geometry, None).map(|table| (table, None)),
+    };
+    let (table, dos) = solved.map_err(|source| PlanError::Solve {
         disk: target.to_string(),
         recorded: recorded_text.clone(),
         source,
     })?;
-    let contents = table.partitions.iter().map(|partition| describe_content(layout, partition)).collect();
+    let contents = match table.partitions.as_slice() {
+        [] => vec![describe_whole(layout, recorded)],
+        partitions => partitions.iter().map(|partition| describe_content(layout, partition)).collect(),
+    };
     Ok(DiskPlan {
         target: target.clone(),
         recorded: found.recorded.clone(),
@@ -386,6 +466,7 @@ fn plan_disk(layout: &Layout, found: &Match, present: &[Present]) -> Result<Disk
         old: old_disk(recorded),
         why: found.why,
         table,
+        dos,
         contents,
     })
 }
@@ -398,6 +479,13 @@ fn old_disk(node: &Node) -> OldDisk {
     OldDisk { path: node.path.clone(), model, serial, size: node.size }
 }
 
+fn recorded_table(node: &Node) -> Option<&Table> {
+    match &node.kind {
+        Kind::Disk(disk) => Some(&disk.table),
+        _ => None,
+    }
+}
+
 impl Plan {
     /// Serial numbers of the disks that are written to.
     pub fn target_serials(&self) -> impl Iterator<Item = Option<&str>> {
@@ -407,7 +495,8 @@ impl Plan {
     fn fill_steps(&mut self, layout: &Layout, restores: &dyn Fn(&NodeId) -> bool, places: &BTreeMap<NodeId, Place>) {
         let save = |disk: &DiskPlan| Step::Save { disk: disk.target.path.clone(), regions: disk.overwritten() };
         self.before.extend(self.disks.iter().map(save));
-        let written: Vec<Step> = self.disks.iter().flat_map(|disk| [disk.clear(), disk.write()]).collect();
+        let written: Vec<Step> =
+            self.disks.iter().flat_map(|disk| std::iter::once(disk.clear()).chain(disk.write())).collect();
         self.before.extend(written);
         // In the order of the places on each disk, and what lies on several things after all of them: parents come first in a layout.
         for node in self.in_order(layout, places) {
@@ -428,9 +517,11 @@ impl Plan {
                 path: mount.path.clone(),
                 fstype: mount.fstype.clone(),
                 options: mount.options.clone(),
+                subvolume: mount.subvolume.clone(),
             };
             if place.late { &mut self.after } else { &mut self.before }.push(step);
         }
+        self.last.extend(layout.nodes.iter().filter_map(|node| lock(node, places.get(&node.id)?)));
     }
 
     /// Nodes that have a place: what lies straight on partitions by disk and partition number, the rest as in the layout.
@@ -469,8 +560,20 @@ impl DiskPlan {
         }
     }
 
-    fn write(&self) -> Step {
-        Step::WriteGpt { disk: self.target.path.clone(), table: self.table.clone() }
+    fn write(&self) -> Option<Step> {
+        let (disk, table) = (self.target.path.clone(), self.table.clone());
+        match &self.dos {
+            Some(dos) => Some(Step::WriteDos { disk, table, dos: dos.clone() }),
+            None if table.partitions.is_empty() => None,
+            None => Some(Step::WriteGpt { disk, table }),
+        }
+    }
+
+    /// A word on what a DOS table leaves unused at the end of a large disk.
+    fn unreachable(&self) -> Option<String> {
+        let geometry = Geometry { size: self.target.size, logical_sector: self.target.disk.logical_sector };
+        let lost = self.dos.as_ref().map(|_| out_of_reach(geometry)).filter(|lost| lost.0 > 0)?;
+        Some(format!("the last {lost} of {} stay unused: a DOS partition table does not reach them", self.target.path))
     }
 }
 
@@ -479,6 +582,7 @@ fn make(layout: &Layout, node: &Node, place: &Place, places: &BTreeMap<NodeId, P
     let below = || node.on.iter().map(|id| places.get(id).map(|place| place.device.clone()));
     match &node.kind {
         Kind::Ext(ext) => Some(Step::MakeExt { device, ext: ext.clone(), old, new }),
+        Kind::Btrfs(btrfs) => Some(Step::MakeBtrfs { devices: below().flatten().collect(), btrfs: btrfs.clone() }),
         Kind::Xfs(xfs) => Some(Step::MakeXfs { device, xfs: xfs.clone(), old, new }),
         Kind::Vfat(vfat) => Some(Step::MakeVfat { device, vfat: vfat.clone(), logical_sector: place.sector }),
         Kind::Swap(swap) => Some(Step::MakeSwap { device, swap: swap.clone() }),
@@ -487,6 +591,11 @@ fn make(layout: &Layout, node: &Node, place: &Place, places: &BTreeMap<NodeId, P
             let mut members: Vec<Option<Device>> = below().collect();
             members.resize(members.len().max(array.devices as usize), None);
             Some(Step::MakeArray { array: array.clone(), members })
+        }
+        // A container that nothing lies on was closed when it was captured.
+        Kind::Luks(luks) => {
+            layout.children(&node.id).next()?;
+            Some(Step::MakeLuks { device: below().flatten().next()?, luks: luks.clone() })
         }
         Kind::Pv(volume) => Some(Step::MakePv { device, volume: volume.clone() }),
         Kind::Vg(group) => Some(Step::MakeVg { group: group.clone(), devices: below().flatten().collect() }),
@@ -498,10 +607,22 @@ fn make(layout: &Layout, node: &Node, place: &Place, places: &BTreeMap<NodeId, P
             })?;
             Some(Step::MakeLv { volume: volume.clone(), size: new, extent })
         }
-        Kind::Disk(_) | Kind::Partition(_) | Kind::Opaque(_) => None,
+        Kind::Disk(_) | Kind::Partition(_) | Kind::Volatile(_) | Kind::Opaque(_) => None,
     }
 }
 
+/// What makes the read-only subvolumes of a btrfs read-only again.
+fn lock(node: &Node, place: &Place) -> Option<Step> {
+    let Kind::Btrfs(btrfs) = &node.kind else { return None };
+    let locked = btrfs.subvolumes.iter().filter(|one| one.read_only);
+    let subvolumes: Vec<String> = locked.map(|one| one.path.clone()).collect();
+    (!subvolumes.is_empty()).then(|| Step::Lock { device: place.device.clone(), subvolumes })
+}
+
+#[cfg(test)]
+mod btrfs_tests;
+#[cfg(test)]
+mod luks_tests;
 #[cfg(test)]
 mod stack_tests;
 #[cfg(test)]

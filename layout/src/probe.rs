@@ -6,11 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::btrfs::Btrfs;
 use crate::disk::{Disk, Table};
 use crate::ext::Ext;
 use crate::gpt::{BIOS_BOOT, Partition};
-use crate::graph::{Kind, Layout, Mount, Node, NodeId, Opaque};
+use crate::graph::{Kind, Layout, Mount, Node, NodeId, Opaque, Volatile};
 use crate::lsblk::{BlockDevice, partition_number};
+use crate::luks::Luks;
 use crate::lvm::report::Report;
 use crate::lvm::{Form, LogicalVolume, PhysicalVolume};
 use crate::md::Array;
@@ -36,10 +38,14 @@ pub enum Content {
     Ext(Ext),
     /// XFS.
     Xfs(Xfs),
+    /// A device of a btrfs, and its number in it.
+    Btrfs(Btrfs, u64),
     /// FAT.
     Vfat(Vfat),
     /// A swap area.
     Swap(Swap),
+    /// A LUKS container, open or not.
+    Luks(Luks),
     /// Something else, by the tools' name for it.
     Other(String),
     /// Zeroes.
@@ -56,6 +62,8 @@ pub struct Stacks {
     pub lvm: Report,
     /// Arrays, by kernel name.
     pub arrays: BTreeMap<String, Array>,
+    /// Names below `/dev/mapper` whose key crypttab draws at each start.
+    pub volatile: BTreeSet<String>,
 }
 
 /// What an LVM volume is said to hold that is not active, and so cannot be read.
@@ -113,13 +121,17 @@ impl<'a> Assembly<'a> {
         let on = self.below(device);
         let transient_what = transient(device);
         // Card readers without a card, unused loop and zram devices; and what LVM keeps inside its volumes.
-        if device.size.0 == 0 || self.is_inside_volume(device) {
+        if device.size.0 == 0 || self.is_inside_volume(device) || self.is_extended(device) {
             return;
         }
         let probe = self.probes.get(&device.kname).cloned().unwrap_or_else(|| Probe {
             table: None,
             content: device.fstype.clone().map_or(Content::Unknown, Content::Other),
         });
+        if let Some(container) = self.opened(device, &on) {
+            self.top.insert(&device.kname, container.clone());
+            return self.add_content(device, probe, container, false);
+        }
         let kind = match transient_what {
             Some(what) => Kind::Opaque(Opaque { what: what.into() }),
             None => self.device_kind(device, &probe),
@@ -131,17 +143,29 @@ impl<'a> Assembly<'a> {
             Kind::Partition(partition) => format!("part:{}", partition.guid),
             Kind::Array(array) => format!("array:{}", array.uuid),
             Kind::Lv(volume) => format!("lv:{}", volume.uuid),
+            Kind::Volatile(volatile) => format!("volatile:{}", volatile.name),
             _ => format!("device:{}", device.kname),
         };
+        let volatile = matches!(kind, Kind::Volatile(_));
         let boot_core = matches!(&kind, Kind::Partition(partition) if partition.type_guid.as_str() == BIOS_BOOT);
         let id = self.add(wanted, device, on, kind);
         self.top.insert(&device.kname, id.clone());
-        if transient_what.is_some() || probe.table.is_some() {
-            return;
+        if transient_what.is_none() && probe.table.is_none() && !volatile {
+            self.add_content(device, probe, id, boot_core);
         }
+    }
+
+    /// Adds what a device holds, on the device's own node `id`.
+    fn add_content(&mut self, device: &'a BlockDevice, probe: Probe, id: NodeId, boot_core: bool) {
         if let Some(held) = self.physical_volume(device) {
             let volume = self.add(format!("pv:{}", held.uuid), device, vec![id], Kind::Pv(held));
             self.top.insert(&device.kname, volume);
+            return;
+        }
+        if let Content::Btrfs(btrfs, number) = &probe.content
+            && let Some(node) = self.joined(btrfs, *number, device, &id)
+        {
+            self.top.insert(&device.kname, node);
             return;
         }
         let (wanted, kind) = match probe.content {
@@ -149,8 +173,10 @@ impl<'a> Assembly<'a> {
             Content::Other(_) | Content::Unknown if self.is_member(device) => return,
             Content::Ext(ext) => (format!("fs:{}", ext.uuid), Kind::Ext(ext)),
             Content::Xfs(xfs) => (format!("fs:{}", xfs.uuid), Kind::Xfs(xfs)),
+            Content::Btrfs(btrfs, _) => (format!("fs:{}", btrfs.uuid), Kind::Btrfs(btrfs)),
             Content::Vfat(vfat) => (format!("fs:{}", vfat.serial), Kind::Vfat(vfat)),
             Content::Swap(swap) => (format!("swap:{}", swap.uuid), Kind::Swap(swap)),
+            Content::Luks(luks) => (format!("luks:{}", luks.uuid), Kind::Luks(luks)),
             Content::Other(what) => (format!("raw:{}", device.kname), Kind::Opaque(Opaque { what })),
             // GRUB's core image is no filesystem, and is made again by GRUB.
             Content::Blank | Content::Unknown if boot_core => return,
@@ -181,13 +207,16 @@ impl<'a> Assembly<'a> {
                 let number = partition_number(disk, &device.kname);
                 let table = self.probes.get(disk).and_then(|probe| probe.table.as_ref());
                 match table {
-                    Some((Table::Gpt(_), partitions)) => partitions
+                    Some((Table::Gpt(_) | Table::Dos(_), partitions)) => partitions
                         .iter()
                         .find(|partition| Some(partition.number) == number)
                         .map_or_else(|| opaque("partition"), |partition| Kind::Partition(partition.clone())),
                     Some((Table::Mbr, _)) => opaque("dos-partition"),
                     _ => opaque("partition"),
                 }
+            }
+            "crypt" if self.stacks.volatile.contains(mapped_name(device)) => {
+                Kind::Volatile(Volatile { name: mapped_name(device).to_owned() })
             }
             "" => opaque("unknown"),
             other => self
@@ -199,6 +228,17 @@ impl<'a> Assembly<'a> {
                 .or_else(|| self.logical_volume(device).map(Kind::Lv))
                 .unwrap_or_else(|| opaque(other)),
         }
+    }
+
+    /// The container that this device is the open side of. Its node takes the device's path, size and name.
+    fn opened(&mut self, device: &BlockDevice, on: &[NodeId]) -> Option<NodeId> {
+        let [below] = on else { return None };
+        let node = self.layout.nodes.iter_mut().find(|node| node.id == *below).filter(|_| device.kind == "crypt")?;
+        let Kind::Luks(luks) = &mut node.kind else { return None };
+        luks.name = Some(mapped_name(device).to_owned());
+        node.path.clone_from(&device.path);
+        node.size = device.size;
+        Some(below.clone())
     }
 
     fn logical_volume(&self, device: &BlockDevice) -> Option<LogicalVolume> {
@@ -219,6 +259,16 @@ impl<'a> Assembly<'a> {
         let outer = inner.map(|volume| format!("/dev/mapper/{volume}"));
         let is_known = |path: &String| self.stacks.lvm.logical.iter().any(|(volume, _)| volume.path() == *path);
         self.stacks.lvm.hidden.iter().any(|hidden| hidden == name) || outer.as_ref().is_some_and(is_known)
+    }
+
+    /// A DOS table's extended partition, which holds others and nothing of its own.
+    fn is_extended(&self, device: &BlockDevice) -> bool {
+        let Some(disk) = device.parents.first().filter(|_| device.kind == "part") else { return false };
+        let table = self.probes.get(disk).and_then(|probe| probe.table.as_ref());
+        let Some((Table::Dos(table), _)) = table else { return false };
+        let number = partition_number(disk, &device.kname);
+        // One without logical partitions is not in the table.
+        number.is_some_and(|number| number <= 4 && table.entry(number).is_none())
     }
 
     /// An array's member, or a pool.
@@ -284,6 +334,27 @@ impl<'a> Assembly<'a> {
         Some(id)
     }
 
+    /// Adds another device to a btrfs that was met before: the filesystem's node. None where it is the first, or a clone of one.
+    fn joined(&mut self, btrfs: &Btrfs, number: u64, device: &BlockDevice, on: &NodeId) -> Option<NodeId> {
+        let of_it = |node: &&Node| matches!(&node.kind, Kind::Btrfs(other) if other.uuid == btrfs.uuid);
+        let found = self.layout.nodes.iter().find(of_it)?.id.clone();
+        let members = self.devices.iter().filter(|other| self.top.get(other.kname.as_str()) == Some(&found));
+        let numbers: Vec<u64> = members
+            .filter_map(|other| match &self.probes.get(&other.kname)?.content {
+                Content::Btrfs(_, number) => Some(*number),
+                _ => None,
+            })
+            .collect();
+        if numbers.contains(&number) {
+            return None;
+        }
+        let place = numbers.iter().filter(|other| **other < number).count();
+        let node = self.layout.nodes.iter_mut().find(|node| node.id == found)?;
+        node.on.insert(place.min(node.on.len()), on.clone());
+        node.size = Bytes(node.size.0.saturating_add(device.size.0));
+        Some(found)
+    }
+
     fn has_children(&self, device: &BlockDevice) -> bool {
         self.devices.iter().any(|other| other.parents.contains(&device.kname))
     }
@@ -302,7 +373,7 @@ impl<'a> Assembly<'a> {
         id
     }
 
-    /// One mount for each filesystem: its first visible one that shows its root folder. Others are second views of it.
+    /// One mount for each filesystem, and for each subvolume: its first visible one that shows its root folder. Others are second views.
     fn add_mounts(&mut self, entries: &[MountEntry]) {
         let mut seen: BTreeSet<String> = BTreeSet::new();
         let shown: Vec<&MountEntry> = visible(entries).into_iter().filter(|entry| !entry.is_pseudo()).collect();
@@ -311,18 +382,24 @@ impl<'a> Assembly<'a> {
             let device = device.or_else(|| self.devices.iter().find(|device| device.path == entry.source));
             let node = device.and_then(|device| self.top.get(device.kname.as_str()).cloned());
             let key = device.map_or_else(|| entry.number.clone(), |device| device.kname.clone());
-            let described = node
-                .as_ref()
-                .and_then(|id| self.layout.node(id))
-                .is_some_and(|node| !matches!(node.kind, Kind::Opaque(_)));
-            if seen.contains(&key) || (described && entry.root != "/") {
+            let kind = node.as_ref().and_then(|id| self.layout.node(id)).map(|node| &node.kind);
+            let subvolume = match kind {
+                Some(Kind::Btrfs(btrfs)) => shown_subvolume(btrfs, &entry.root),
+                _ => None,
+            };
+            let described = kind.is_some_and(|kind| !matches!(kind, Kind::Opaque(_)));
+            let key = match (&node, &subvolume) {
+                (Some(node), Some(subvolume)) => format!("{node}/{subvolume}"),
+                _ => key,
+            };
+            if seen.contains(&key) || (described && entry.root != "/" && subvolume.is_none()) {
                 continue;
             }
             seen.insert(key);
             let node = node.unwrap_or_else(|| self.add_source(entry));
             self.name_unread(&node, &entry.fstype);
             let (path, fstype, options) = (entry.path.clone(), entry.fstype.clone(), entry.options.clone());
-            self.layout.mounts.push(Mount { node, path, fstype, options });
+            self.layout.mounts.push(Mount { node, path, fstype, options, subvolume });
         }
     }
 
@@ -344,6 +421,17 @@ impl<'a> Assembly<'a> {
         self.layout.nodes.push(node);
         id
     }
+}
+
+/// The subvolume that a mount with this root folder shows; none where it shows an inner folder.
+fn shown_subvolume(btrfs: &Btrfs, root: &str) -> Option<String> {
+    let path = root.trim_start_matches('/');
+    (path.is_empty() || btrfs.subvolumes.iter().any(|one| one.path == path)).then(|| path.to_owned())
+}
+
+/// The name below `/dev/mapper`.
+fn mapped_name(device: &BlockDevice) -> &str {
+    device.path.strip_prefix("/dev/mapper/").unwrap_or(&device.path)
 }
 
 /// Nodes with parents before children: a group is met before the last of its physical volumes is.

@@ -10,7 +10,9 @@ use crate::gpt::{BIOS_BOOT, ESP, GptTable, Partition};
 use crate::graph::{Kind, Layout, Node, NodeId};
 use crate::units::{Bytes, Guid};
 
+pub mod dos;
 pub mod stack;
+pub mod whole;
 
 /// Bytes of one partition entry.
 const ENTRY: u64 = 128;
@@ -110,7 +112,7 @@ pub enum SolveError {
     /// The disk reports sectors that no disk has.
     #[error("the disk reports sectors of {0} bytes, which is no size of a sector")]
     TargetSector(u32),
-    /// The recorded disk is not one that this version writes.
+    /// The recorded disk has no table of the kind that is asked for.
     #[error("{0}")]
     NotGpt(String),
     /// The recorded table contradicts itself.
@@ -184,7 +186,7 @@ fn recorded_table<'a>(layout: &'a Layout, disk: &NodeId) -> Result<(u32, &'a Gpt
         Kind::Disk(found) => match &found.table {
             crate::disk::Table::Gpt(table) if is_sector(found.logical_sector) => Ok((found.logical_sector, table)),
             crate::disk::Table::Gpt(_) => Err(SolveError::Recorded(format!("{disk} has an impossible sector size"))),
-            _ => Err(SolveError::NotGpt(format!("{} had no GPT, and this version restores GPT disks only", node.path))),
+            _ => Err(SolveError::NotGpt(format!("{} had no GPT", node.path))),
         },
         _ => Err(SolveError::Recorded(format!("{disk} is not a disk"))),
     }
@@ -252,17 +254,20 @@ fn translate(pieces: &mut [Piece], old: u64, new: u64, first_usable: u64) -> Res
 }
 
 fn check_blocks(layout: &Layout, pieces: &[Piece], sector: u32) -> Result<(), SolveError> {
-    for piece in pieces {
-        for child in layout.children(&piece.node.id) {
-            if let Kind::Ext(ext) = &child.kind
-                && ext.block_size < sector
-            {
-                return Err(SolveError::BlockSize {
-                    what: format!("{} on {}", ext.fstype, piece.node.path),
-                    block: ext.block_size,
-                    sector,
-                });
-            }
+    pieces.iter().try_for_each(|piece| check_blocks_on(layout, piece.node, sector))
+}
+
+/// A filesystem with smaller blocks than the sectors below it cannot be mounted.
+fn check_blocks_on(layout: &Layout, below: &Node, sector: u32) -> Result<(), SolveError> {
+    for child in layout.children(&below.id) {
+        let (name, block) = match &child.kind {
+            Kind::Ext(ext) => (ext.fstype.as_str(), ext.block_size),
+            Kind::Xfs(xfs) => ("xfs", xfs.block_size),
+            Kind::Btrfs(btrfs) => ("btrfs", btrfs.sector_size),
+            _ => continue,
+        };
+        if block < sector {
+            return Err(SolveError::BlockSize { what: format!("{name} on {}", below.path), block, sector });
         }
     }
     Ok(())

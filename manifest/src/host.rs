@@ -5,12 +5,14 @@ use layout::{Bytes, Layout};
 use serde::{Deserialize, Serialize};
 
 mod boot;
+mod containers;
 mod coverage;
 mod hardware;
 mod identity;
 mod network;
 
 pub use boot::{BootChain, EfiBoot, EfiEntry, Firmware, Kernel, Loader, LoaderKind};
+pub use containers::Container;
 pub use coverage::{Coverage, Exclusion, Item, Verdict};
 pub use hardware::{Hardware, PciDevice};
 pub use identity::{Dmi, Identity, OsRelease};
@@ -36,6 +38,9 @@ pub struct Host {
     pub fstab: Vec<FstabEntry>,
     /// Swap files: left out of the archive, to be made anew.
     pub swap_files: Vec<SwapFile>,
+    /// Its encrypted containers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub containers: Vec<Container>,
     /// What could not be read.
     pub gaps: Vec<Gap>,
 }

@@ -1,6 +1,7 @@
 //! Adapt: what must differ on this machine. Boot loaders, firmware entries, the package system's idea of the boot disk; and a word on
 //! everything else that does not fit. Nothing else is changed.
 
+mod crypttab;
 mod debconf;
 mod efi;
 mod esp;
@@ -70,6 +71,7 @@ pub fn adapt(screen: &Screen, host: &Host, plan: &Plan) -> Result<Adaptation> {
     screen.stage(Stage::Adapt);
     let mut done = Adaptation::default();
     fstab::check(plan, &mut done);
+    crypttab::check(plan, &mut done);
     network::check(host, &mut done);
     swapfile::make(host, &mut done);
     {

@@ -6,15 +6,17 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use layout::Bytes;
+use layout::dos::DosTable;
 use layout::plan::{Device, DiskPlan, EDGE, Plan, Step};
 use layout::solve::NewTable;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use serde_json::json;
 
+use crate::containers::{self, Containers};
 use crate::screen::Screen;
 use crate::stick::Stick;
 use crate::stop::{Code, DiskState, OrStop, Result, Stop};
-use crate::{disks, kernel, saved, table};
+use crate::{btrfs, disks, dos, kernel, saved, table};
 
 /// Where the restored system is mounted.
 pub const TARGET: &str = "/target";
@@ -31,6 +33,7 @@ pub struct Applier<'a> {
     screen: &'a Screen,
     stick: &'a Stick,
     plan: &'a Plan,
+    containers: &'a Containers,
     /// Name that this restore's files in the reports folder begin with.
     pub stamp: String,
     /// Mount points, in the order of mounting.
@@ -39,8 +42,8 @@ pub struct Applier<'a> {
 
 impl<'a> Applier<'a> {
     /// For one restore.
-    pub fn new(screen: &'a Screen, stick: &'a Stick, plan: &'a Plan) -> Self {
-        Self { screen, stick, plan, stamp: String::new(), mounted: Vec::new() }
+    pub fn new(screen: &'a Screen, stick: &'a Stick, plan: &'a Plan, containers: &'a Containers) -> Self {
+        Self { screen, stick, plan, containers, stamp: String::new(), mounted: Vec::new() }
     }
 
     /// Does one step.
@@ -60,19 +63,27 @@ impl<'a> Applier<'a> {
                 DiskState::Unbootable.set();
                 clear(disk, starts, ends, whole).or_stop(Code::Io, format!("clearing {disk}"), AGAIN)
             }
-            Step::WriteGpt { disk, table } => self.write_table(disk, table),
+            Step::WriteGpt { disk, table } => self.write_table(disk, table, None),
+            Step::WriteDos { disk, table, dos } => self.write_table(disk, table, Some(dos)),
             Step::MakeExt { device, ext, old, new } => {
                 let path = device.path();
                 run("mke2fs", ext.mke2fs(&path, *old, *new))?;
                 run("tune2fs", ext.tune2fs(&path, *old, *new))
             }
             Step::MakeXfs { device, xfs, old, new } => run("mkfs.xfs", xfs.mkfs_xfs(&device.path(), *old, *new)),
+            Step::MakeBtrfs { devices, btrfs } => {
+                let devices: Vec<String> = devices.iter().map(Device::path).collect();
+                run("mkfs.btrfs", btrfs.mkfs_btrfs(&devices))?;
+                let doing = format!("making the subvolumes of btrfs {}", btrfs.uuid);
+                btrfs::make_subvolumes(btrfs, &devices).or_stop(Code::Io, doing, AGAIN)
+            }
             Step::MakeArray { array, members } => {
                 driver("md_mod");
                 let members: Vec<Option<String>> =
                     members.iter().map(|member| member.as_ref().map(Device::path)).collect();
                 run("mdadm", array.create(&members))
             }
+            Step::MakeLuks { device, luks } => self.containers.make(&device.path(), luks),
             Step::MakePv { device, volume } => {
                 driver("dm_mod");
                 self.lvm(volume.pvcreate(&device.path()))
@@ -86,7 +97,13 @@ impl<'a> Applier<'a> {
                 run("mkfs.fat", vfat.mkfs_vfat(&device.path(), *logical_sector))
             }
             Step::MakeSwap { device, swap } => run("mkswap", swap.mkswap(&device.path())),
-            Step::Mount { device, path, fstype, options } => self.mount(device, path, fstype, options),
+            Step::Mount { device, path, fstype, options, subvolume } => {
+                self.mount(device, path, fstype, options, subvolume.as_deref())
+            }
+            Step::Lock { device, subvolumes } => {
+                let doing = format!("making subvolumes of {} read-only", device.path());
+                btrfs::lock(&btrfs::companions(self.plan, device), subvolumes).or_stop(Code::Io, doing, AGAIN)
+            }
         }
     }
 
@@ -114,13 +131,16 @@ impl<'a> Applier<'a> {
         found.ok_or_else(|| Stop::new(Code::Guard, format!("{disk} is not in the plan"), "Start again."))
     }
 
-    fn write_table(&self, disk: &str, table: &NewTable) -> Result<()> {
+    fn write_table(&self, disk: &str, table: &NewTable, dos: Option<&DosTable>) -> Result<()> {
         let planned = self.planned(disk)?;
         let doing = || format!("writing the partition table of {disk} ({})", planned.target.handle());
         let file = OpenOptions::new().read(true).write(true).open(disk).or_stop(Code::Io, doing(), AGAIN)?;
         // Sector-sized pieces through a buffer would be quicker; a table is written once.
         let mut device = &file;
-        table::write(&mut device, planned.target.size.0, table).or_stop(Code::Io, doing(), AGAIN)?;
+        match dos {
+            Some(dos) => dos::write(&mut device, table, dos).or_stop(Code::Io, doing(), AGAIN)?,
+            None => table::write(&mut device, planned.target.size.0, table).or_stop(Code::Io, doing(), AGAIN)?,
+        }
         file.sync_all().or_stop(Code::Io, doing(), AGAIN)?;
         kernel::read_partitions_again(&file).or_stop(
             Code::Io,
@@ -134,23 +154,73 @@ impl<'a> Applier<'a> {
         Ok(())
     }
 
-    fn mount(&mut self, device: &Device, path: &str, fstype: &str, options: &str) -> Result<()> {
+    fn mount(
+        &mut self,
+        device: &Device,
+        path: &str,
+        fstype: &str,
+        options: &str,
+        subvolume: Option<&str>,
+    ) -> Result<()> {
         let target = below_target(path)?;
         let node = device.path();
         let doing = || format!("mounting {node} at {}", target.display());
         fs::create_dir_all(&target).or_stop(Code::Io, doing(), AGAIN)?;
         // What was restored underneath (an ESP's files, before the ESP was made) would only take up space unseen.
-        empty(&target).or_stop(Code::Io, format!("emptying {}", target.display()), AGAIN)?;
-        mount_as_captured(&node, &target, fstype, options).or_stop(Code::Io, doing(), AGAIN)?;
+        // A subvolume is mounted before anything is restored, and what lies below its mount point may be other subvolumes.
+        if subvolume.is_none() {
+            empty(&target).or_stop(Code::Io, format!("emptying {}", target.display()), AGAIN)?;
+        }
+        match subvolume {
+            Some(subvolume) => {
+                let data = btrfs::options(options, subvolume, &btrfs::companions(self.plan, device));
+                mount_with(&node, &target, fstype, &data).or_stop(Code::Io, doing(), AGAIN)?;
+            }
+            None => mount_as_captured(&node, &target, fstype, options).or_stop(Code::Io, doing(), AGAIN)?,
+        }
         self.mounted.push(target);
         Ok(())
+    }
+
+    /// The last steps, after which nothing is written any more, and the end of all mounts.
+    ///
+    /// # Errors
+    /// With the step and what went wrong.
+    pub fn finish(&mut self) -> Result<()> {
+        let plan = self.plan;
+        plan.last.iter().try_for_each(|step| self.step(step))?;
+        self.unmount()?;
+        self.close_containers();
+        Ok(())
+    }
+
+    /// Closes every container, and first what lies in them, so that no key stays in the kernel. Nothing depends on it: what is on the disks is
+    /// written, and what cannot be closed ends with the machine.
+    fn close_containers(&self) {
+        let made = || self.plan.before.iter().chain(&self.plan.after).rev();
+        if !made().any(|step| matches!(step, Step::MakeLuks { .. })) {
+            return;
+        }
+        for step in made() {
+            let closed = match step {
+                Step::MakeVg { group, .. } => self.lvm(["vgchange", "-an", &group.name].map(str::to_owned).to_vec()),
+                Step::MakeArray { array, .. } => run("mdadm", ["--stop".to_owned(), array.path()].to_vec()),
+                Step::MakeLuks { luks, .. } => {
+                    containers::close(luks).map_err(|e| Stop::new(Code::Io, e.to_string(), ""))
+                }
+                _ => continue,
+            };
+            if let Err(stop) = closed {
+                self.screen.say(&format!("  left open until the machine ends: {stop}"));
+            }
+        }
     }
 
     /// Unmounts everything below the target root, last first.
     ///
     /// # Errors
     /// When something there is still in use.
-    pub fn unmount(&mut self) -> Result<()> {
+    fn unmount(&mut self) -> Result<()> {
         rustix::fs::sync();
         while let Some(path) = self.mounted.pop() {
             unmount(&path, UnmountFlags::empty()).or_stop(
@@ -178,7 +248,7 @@ pub fn below_target(path: &str) -> Result<PathBuf> {
 }
 
 /// Loads a driver that no device asks for. Where it is built in, or was never carried, the tool that needs it says more.
-fn driver(name: &str) {
+pub fn driver(name: &str) {
     let _ = exec::Command::new("/sbin/modprobe").args(["-q", "--", name]).run();
 }
 
@@ -194,13 +264,15 @@ fn mount_as_captured(node: &str, target: &Path, fstype: &str, options: &str) -> 
     let shapes = ["uid", "gid", "umask", "fmask", "dmask", "codepage", "iocharset", "shortname", "utf8"];
     let shaped = |word: &&str| shapes.contains(&word.split('=').next().unwrap_or_default());
     let words: Vec<&str> = if fstype == "vfat" { options.split(',').filter(shaped).collect() } else { Vec::new() };
-    let with = |data: &str| {
-        let data = std::ffi::CString::new(data).unwrap_or_default();
-        mount(node, target, fstype, MountFlags::NOATIME, Some(data.as_c_str())).map_err(io::Error::from)
-    };
+    let with = |data: &str| mount_with(node, target, fstype, data);
     let sets = |word: &&&str| !word.starts_with("codepage") && !word.starts_with("iocharset");
     let fewer: Vec<&str> = words.iter().filter(sets).copied().collect();
     with(&words.join(",")).or_else(|error| if fewer.len() < words.len() { with(&fewer.join(",")) } else { Err(error) })
+}
+
+fn mount_with(node: &str, target: &Path, fstype: &str, data: &str) -> io::Result<()> {
+    let data = std::ffi::CString::new(data).unwrap_or_default();
+    mount(node, target, fstype, MountFlags::NOATIME, Some(data.as_c_str())).map_err(io::Error::from)
 }
 
 fn empty(folder: &Path) -> io::Result<()> {
@@ -291,7 +363,7 @@ mod tests {
         let bytes = fs::read(&path).unwrap();
         fs::remove_file(&path).unwrap();
         let zeroed: Vec<bool> = bytes.chunks(mib).map(|chunk| chunk.iter().all(|byte| *byte == 0)).collect();
-        assert_eq!(zeroed, [true, false, false, true, false, true, false, true]);
+        assert_eq!(zeroed, [true, false, true, true, false, true, false, true]);
         assert!(bytes.chunks(mib).all(|chunk| chunk.iter().all(|byte| *byte == chunk[0])));
     }
 }

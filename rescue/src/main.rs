@@ -9,11 +9,16 @@
 
 mod adapt;
 mod apply;
+mod btrfs;
 mod consent;
 mod console;
+mod containers;
 mod disks;
+mod dos;
 mod events;
 mod extra;
+#[cfg(test)]
+mod features_tests;
 mod guard;
 mod hardware;
 mod journal;

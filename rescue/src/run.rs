@@ -10,6 +10,7 @@ use vault::{Identities, Restored};
 use crate::adapt::{self, Adaptation};
 use crate::apply::Applier;
 use crate::consent::{self, Order, Typed};
+use crate::containers::{self, Containers};
 use crate::journal::{Journal, Start, Unfinished};
 use crate::kernel::{self, End};
 use crate::prove::{self, Difference};
@@ -29,6 +30,7 @@ struct Agreed<'a> {
     snapshot: &'a Snapshot,
     key: Identities,
     plan: Plan,
+    containers: Containers,
     order: Option<&'a Order>,
     /// The restore that was cut and is completed by this one, and where it goes on.
     cut: Option<(&'a Unfinished, Start)>,
@@ -94,12 +96,21 @@ fn by_order<'a>(
             }
         };
         let Some(key) = unlock::unlock(screen, &trusted.vault, &awake.stick, snapshot, false)? else { continue };
+        // Whoever is not there is not asked: there is no silence to wait for.
+        let containers = match containers::prepare(screen, &source(trusted, snapshot, &key), &plan, false) {
+            Ok(Some(containers)) => containers,
+            Ok(None) => continue,
+            Err(stop) => {
+                screen.say(&format!("The order {} cannot be carried out here: {stop}", order.order.id));
+                continue;
+            }
+        };
         planning::show(screen, snapshot, &plan);
         let cut = taken_up(screen, unfinished, snapshot, &plan);
         screen.stage(Stage::Consent);
         let prompt = format!("By order {}: begins in {} seconds. s is a shell.", order.order.id, STEP_IN.as_secs());
         screen.wait_or_shell(&prompt, STEP_IN);
-        return Ok(Some(Agreed { snapshot, key, plan, order: Some(order), cut }));
+        return Ok(Some(Agreed { snapshot, key, plan, containers, order: Some(order), cut }));
     }
     Ok(None)
 }
@@ -141,14 +152,23 @@ fn by_hand<'a>(
             None => planning::plan_asking(screen, &awake.stick, snapshot)?,
         };
         let Some(plan) = plan else { return Ok(None) };
+        let source = source(trusted, snapshot, opened);
+        let Some(containers) = containers::prepare(screen, &source, &plan, true)? else { return Ok(None) };
         planning::show(screen, snapshot, &plan);
         let cut = taken_up(screen, unfinished, snapshot, &plan);
         match consent::ask(screen, trusted, &plan, serial)? {
-            Typed::Consent => return Ok(Some(Agreed { snapshot, key: opened.clone(), plan, order: None, cut })),
+            Typed::Consent => {
+                return Ok(Some(Agreed { snapshot, key: opened.clone(), plan, containers, order: None, cut }));
+            }
             Typed::Other(other) => serial = other,
             Typed::No => return Ok(None),
         }
     }
+}
+
+/// Where the headers of a snapshot's containers come from.
+fn source<'a>(trusted: &'a Trusted, snapshot: &'a Snapshot, key: &'a Identities) -> containers::Source<'a> {
+    containers::Source { vault: &trusted.vault, contents: &snapshot.contents, host: snapshot.host.as_ref(), key }
 }
 
 /// The unfinished restore where the plan is of its snapshot and its disks, and where it goes on; says so.
@@ -238,7 +258,7 @@ fn carry_out(screen: &Screen, awake: &Awake, trusted: &Trusted, agreed: &Agreed)
 
 /// The stick is made writable, the journal is begun or taken up, and with it the order is used.
 fn begin<'a>(screen: &'a Screen, awake: &'a Awake, agreed: &'a Agreed<'_>) -> Result<(Journal, Applier<'a>, Start)> {
-    let Agreed { snapshot, plan, order, cut, .. } = agreed;
+    let Agreed { snapshot, plan, containers, order, cut, .. } = agreed;
     let mut from = cut.as_ref().map_or(Start::Beginning, |(_, from)| from.clone());
     if from == Start::Beginning {
         saved::check_room(plan)?;
@@ -246,7 +266,7 @@ fn begin<'a>(screen: &'a Screen, awake: &'a Awake, agreed: &'a Agreed<'_>) -> Re
         DiskState::Unbootable.set();
     }
     awake.stick.make_writable()?;
-    let mut applier = Applier::new(screen, &awake.stick, plan);
+    let mut applier = Applier::new(screen, &awake.stick, plan, containers);
     if from == Start::Trees
         && let Err(stop) = resume::take_up(plan, &mut applier)
     {
@@ -357,7 +377,7 @@ fn finish(
         "writing the report to the stick",
         "The system is restored; the report lies in it at /var/lib/lifeboat/restores.",
     )?;
-    applier.unmount()?;
+    applier.finish()?;
     journal.close()?;
     DiskState::Proven.set();
     for difference in report.differences.iter().take(20) {

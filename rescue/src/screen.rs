@@ -119,7 +119,9 @@ impl Screen {
             match key.byte {
                 b'\r' | b'\n' => {
                     outlet.write("\n");
-                    return Some((String::from_utf8_lossy(&line).trim().to_owned(), key));
+                    let text = String::from_utf8_lossy(&line).into_owned();
+                    // A passphrase may begin or end with blanks.
+                    return Some((if secret { text } else { text.trim().to_owned() }, key));
                 }
                 0x7f | 0x08 if line.pop().is_some() => outlet.write(RUB_OUT),
                 0x15 => {

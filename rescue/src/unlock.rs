@@ -82,13 +82,14 @@ fn by_hand(
     let mut tries = 0;
     while tries < TRIES {
         let Answer::Line(line) = screen.ask("identity", prompt, true) else { return Ok(None) };
+        let key = line.trim().to_ascii_uppercase();
         let tried = if line.is_empty() {
             match key_files(stick).into_iter().next() {
                 Some((_, file)) => read_file(&file),
                 None => continue,
             }
-        } else if line.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-") {
-            Identities::from_file_text(&line.to_ascii_uppercase()).map_err(Stop::from)
+        } else if key.starts_with("AGE-SECRET-KEY-") {
+            Identities::from_file_text(&key).map_err(Stop::from)
         } else {
             by_passphrase(sealed, &line, |text| screen.say(text))
         };

@@ -11,6 +11,7 @@ usage() {
     cat >&2 <<'TEXT'
 usage: recover.sh --vault DIR --identity FILE --signers FILE --to DIR [--host HOST] [--serial N]
        recover.sh --vault DIR --identity FILE --no-signature --to DIR ...
+       recover.sh ... --private DIR
 
   --vault         the vault (on a stick: the folder vault on the partition LIFEBOAT)
   --identity      age identity file (AGE-SECRET-KEY-1...)
@@ -19,6 +20,8 @@ usage: recover.sh --vault DIR --identity FILE --signers FILE --to DIR [--host HO
   --to            existing folder to restore into, best an empty filesystem
   --host          which host, if the vault has several
   --serial        which snapshot; the newest if left out
+  --private       existing folder, best in memory, for the snapshot's private parts: headers of LUKS containers, and what else
+                  is kept beside the files. Whoever has them and a passphrase, or a volume key, can open the container.
 TEXT
     exit 2
 }
@@ -30,11 +33,11 @@ fail() {
     exit "$code"
 }
 
-vault= identity= signers= host= serial= dest= unsigned=
+vault= identity= signers= host= serial= dest= unsigned= private=
 while [ $# -gt 0 ]; do
     case $1 in
         --no-signature) unsigned=yes; shift; continue ;;
-        --vault | --identity | --signers | --host | --serial | --to) [ $# -ge 2 ] || usage ;;
+        --vault | --identity | --signers | --host | --serial | --to | --private) [ $# -ge 2 ] || usage ;;
         *) usage ;;
     esac
     case $1 in
@@ -44,6 +47,7 @@ while [ $# -gt 0 ]; do
         --host) host=$2 ;;
         --serial) serial=$2 ;;
         --to) dest=$2 ;;
+        --private) private=$2 ;;
     esac
     shift 2
 done
@@ -51,6 +55,7 @@ done
 [ -n "$signers$unsigned" ] || usage
 [ -f "$vault/vault.json" ] || fail 10 "$vault holds no vault (no vault.json in it)"
 [ -d "$dest" ] || fail 2 "$dest is no folder"
+[ -z "$private" ] || [ -d "$private" ] || fail 2 "$private is no folder"
 for tool in ssh-keygen sha256sum age openssl zstd tar awk dd sort touch; do
     command -v "$tool" >/dev/null || fail 1 "$tool is not installed"
 done
@@ -106,13 +111,15 @@ tr -d '\n' <"$work/manifest" | tr '{}' '\n\n' | awk -v work="$work" '
     field("number") ~ /^[0-9]+$/ && hex(field("sha256"), 64) && hex(field("run"), 32) {
         name = field("sha256")
         print name "  segments/" substr(name, 1, 2) "/" name >(work "/sums")
-        print field("run"), field("number"), name >(work "/segments")
+        part = field("name")
+        if (part == "") print field("run"), field("number"), name >(work "/segments")
+        else if (part ~ /^[A-Za-z0-9_-][A-Za-z0-9._-]*(\/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$/) print field("run"), field("number"), name, part >(work "/private")
     }
     field("object") ~ /^catalogues\/[A-Za-z0-9._-]+\/[0-9]+(\.[0-9]+)?$/ && hex(field("sha256"), 64) && hex(field("run"), 32) {
         print field("sha256") "  " field("object") >(work "/sums")
         print field("run"), field("object") >(work "/catalogue-ref")
     }'
-touch "$work/segments"
+touch "$work/segments" "$work/private"
 [ -s "$work/catalogue-ref" ] && [ -s "$work/runs" ] || fail 21 "the manifest names no catalogue or no runs"
 sums=$work/sums
 (cd "$vault" && sha256sum --quiet -c "$sums") >&2 || fail 21 "objects named above are damaged; nothing was written"
@@ -288,5 +295,11 @@ while read -r escaped; do
     named "$escaped"
     echo "recover.sh: not made (a socket, its program makes it again): $path" >&2
 done <"$work/sockets"
+# 9. What is kept beside the files.
+while read -r run number name part; do
+    [ -n "$private" ] || { echo "recover.sh: left sealed (--private takes it out): $part" >&2; continue; }
+    mkdir -p "$private/$(dirname "$part")"
+    open "$run" "$number" "segments/$(printf %.2s "$name")/$name" >"$private/$part"
+done <"$work/private"
 [ ! -e "$work/tar-failed" ] || fail 1 "tar reported errors; what it names above is not as it was. All else of snapshot $serial is in $dest"
 echo "recover.sh: snapshot $serial of $host is restored in $dest" >&2

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::private::{self, PrivateRef};
 use crate::store::check_name;
 
 /// A sealed catalogue is held in memory; this is that of some fifty million entries.
@@ -124,6 +125,9 @@ pub struct Contents {
     pub segments: Vec<SegmentRef>,
     /// The catalogue of this snapshot.
     pub catalogue: CatalogueRef,
+    /// Secrets beside the tree, by name; left out where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub private: Vec<PrivateRef>,
     /// Sums over the snapshot and over this run.
     pub totals: Totals,
 }
@@ -148,7 +152,7 @@ impl Contents {
             Some(segment) => {
                 refuse(format!("{} is number {} in its run, which no segment is", segment.object(), segment.number))
             }
-            None => Ok(()),
+            None => private::check(&self.private),
         }
     }
 }
@@ -226,7 +230,7 @@ pub struct Totals {
     pub unchanged: u64,
     /// Bytes of tar stream that this run stored.
     pub added: u64,
-    /// Bytes of segment files that this run wrote.
+    /// Bytes of segment files and private parts that this run wrote.
     pub added_sealed: u64,
 }
 

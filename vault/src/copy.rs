@@ -33,7 +33,7 @@ pub struct Part {
 }
 
 impl Contents {
-    /// Every object that the snapshot needs: keys, segments, catalogue.
+    /// Every object that the snapshot needs: keys, segments, private parts, catalogue.
     pub fn parts(&self) -> Vec<Part> {
         let keys =
             self.runs.iter().map(|run| Part { name: run.id.key_name(), size: run.key_size, sha256: run.key_sha256 });
@@ -41,7 +41,9 @@ impl Contents {
         let segments = segments.map(|one| Part { name: one.object(), size: one.size, sha256: one.sha256 });
         let catalogue = &self.catalogue;
         let catalogue = Part { name: catalogue.object.clone(), size: catalogue.size, sha256: catalogue.sha256 };
-        keys.chain(segments).chain([catalogue]).collect()
+        let private = self.private.iter();
+        let private = private.map(|one| Part { name: one.object(), size: one.size, sha256: one.sha256 });
+        keys.chain(segments).chain(private).chain([catalogue]).collect()
     }
 }
 

@@ -107,7 +107,8 @@ impl PrunePlan {
 fn objects_of(contents: &Contents) -> impl Iterator<Item = String> {
     let keys = contents.runs.iter().map(|run| run.id.key_name());
     let segments = contents.segments.iter().map(crate::SegmentRef::object);
-    keys.chain(segments).chain([contents.catalogue.object.clone()])
+    let private = contents.private.iter().map(crate::PrivateRef::object);
+    keys.chain(segments).chain(private).chain([contents.catalogue.object.clone()])
 }
 
 impl Vault {

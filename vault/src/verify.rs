@@ -113,6 +113,11 @@ impl Vault {
         }
         sweep.run::<Vec<u8>>(&check, &survey, 0)?;
         check.links(&contents.catalogue.object, links, &catalogue)?;
+        for part in &contents.private {
+            if let Err(error) = self.private(contents, identities, &part.name) {
+                lock(&check.faults).push(Fault::new(&part.object(), &error, Vec::new()));
+            }
+        }
         if entries != contents.totals.entries {
             let what = format!("{entries} entries instead of the signed {}", contents.totals.entries);
             let object = contents.catalogue.object.clone();

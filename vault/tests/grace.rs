@@ -130,7 +130,13 @@ fn contents(serial: u64, named: &BTreeSet<u8>) -> Contents {
     let object = format!("catalogues/host/{serial}");
     let catalogue = CatalogueRef { object, run: run_of(0), sha256: digest(0), size: 1, opened: 1 };
     let segments = named.iter().map(segment).collect();
-    Contents { runs: runs.into_iter().map(run).collect(), segments, catalogue, totals: Totals::default() }
+    Contents {
+        runs: runs.into_iter().map(run).collect(),
+        segments,
+        catalogue,
+        private: Vec::new(),
+        totals: Totals::default(),
+    }
 }
 
 fn needs(contents: &Contents) -> BTreeSet<String> {

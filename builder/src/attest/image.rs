@@ -6,8 +6,9 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use layout::disk::Table;
+use layout::dos::DosTable;
 use layout::gpt::{GptTable, Partition};
 
 use super::window::Window;
@@ -18,6 +19,7 @@ use crate::capture::table;
 pub struct Image {
     path: PathBuf,
     table: Option<GptTable>,
+    dos: Option<DosTable>,
     parts: Vec<Part>,
 }
 
@@ -58,26 +60,36 @@ impl Image {
             };
             let bytes = u64::from(sector);
             match found.table {
-                Table::Gpt(table) => {
+                Table::Gpt(_) | Table::Dos(_) => {
                     let parts = found.partitions.into_iter().map(|entry| {
                         let window =
                             whole.part(entry.first_lba.saturating_mul(bytes), entry.sectors.saturating_mul(bytes));
                         Part { entry: Some(entry), window }
                     });
-                    return Ok(Self { path: path.to_owned(), table: Some(table), parts: parts.collect() });
+                    let (table, dos) = match found.table {
+                        Table::Gpt(table) => (Some(table), None),
+                        Table::Dos(table) => (None, Some(table)),
+                        _ => (None, None),
+                    };
+                    return Ok(Self { path: path.to_owned(), table, dos, parts: parts.collect() });
                 }
-                Table::Mbr => bail!("it has a DOS (MBR) partition table, which comes with a later version"),
-                Table::None => {}
+                Table::Mbr | Table::None => {}
             }
         }
         if let Some(error) = failure {
             return Err(error);
         }
         let parts = vec![Part { entry: None, window: whole }];
-        Ok(Self { path: path.to_owned(), table: None, parts })
+        Ok(Self { path: path.to_owned(), table: None, dos: None, parts })
     }
 
-    /// Its GPT; `None` where it has no partition table.
+    /// Its DOS table; `None` where it has another or none.
+    #[must_use]
+    pub fn dos(&self) -> Option<&DosTable> {
+        self.dos.as_ref()
+    }
+
+    /// Its GPT; `None` where it has another table or none.
     #[must_use]
     pub fn table(&self) -> Option<&GptTable> {
         self.table.as_ref()

@@ -1,6 +1,7 @@
 //! Partition tables, filesystems and swap areas of images against the layout that the manifest records.
 
 use layout::disk::Table;
+use layout::dos::DosTable;
 use layout::ext::Ext;
 use layout::gpt::{GptTable, Partition};
 use layout::{Guid, Kind, Layout, Node, NodeId};
@@ -41,8 +42,12 @@ pub(super) fn compare(host: &Host, images: &[Image]) -> Vec<Difference> {
 
 fn disk_table(layout: &Layout, disk: &NodeId, images: &[Image], found: &mut Vec<Difference>) {
     let Some(Node { kind: Kind::Disk(recorded), path, .. }) = layout.node(disk) else { return };
-    let Table::Gpt(table) = &recorded.table else { return };
     let object = format!("{disk} ({path})");
+    let table = match &recorded.table {
+        Table::Gpt(table) => table,
+        Table::Dos(table) => return dos_table(&object, table, layout, disk, images, found),
+        Table::Mbr | Table::None => return,
+    };
     let with_guid = |image: &&Image| image.table().is_some_and(|there| there.guid == table.guid);
     let Some(image) = images.iter().find(with_guid) else {
         let there: Vec<String> = images
@@ -55,6 +60,39 @@ fn disk_table(layout: &Layout, disk: &NodeId, images: &[Image], found: &mut Vec<
     if let Some(there) = image.table() {
         attributes(&object, table, there, found);
     }
+    partitions(&object, layout, disk, image, found);
+}
+
+fn dos_table(
+    object: &str,
+    recorded: &DosTable,
+    layout: &Layout,
+    disk: &NodeId,
+    images: &[Image],
+    found: &mut Vec<Difference>,
+) {
+    let with_signature = |image: &&Image| image.dos().is_some_and(|there| there.signature == recorded.signature);
+    let signature = |table: &DosTable| format!("{:08x}", table.signature);
+    let Some(image) = images.iter().find(with_signature) else {
+        let there: Vec<String> =
+            images.iter().map(|image| image.dos().map_or("no DOS table".into(), signature)).collect();
+        found.push(Difference::new(object, "disk signature", signature(recorded), there.join(", ")));
+        return;
+    };
+    for entry in &recorded.entries {
+        let fields = |table: &DosTable| {
+            table.entry(entry.number).map(|one| format!("type {:02x}, boot flag {}", one.kind, one.active))
+        };
+        let (wanted, there) = (fields(recorded), image.dos().and_then(fields));
+        if wanted != there {
+            let (wanted, there) = (wanted.unwrap_or_default(), there.unwrap_or_else(|| "none".to_owned()));
+            found.push(Difference::new(object, format!("partition {} in the DOS table", entry.number), wanted, there));
+        }
+    }
+    partitions(object, layout, disk, image, found);
+}
+
+fn partitions(object: &str, layout: &Layout, disk: &NodeId, image: &Image, found: &mut Vec<Difference>) {
     let wanted: Vec<&Partition> = layout
         .children(disk)
         .filter_map(|node| match &node.kind {
@@ -63,11 +101,11 @@ fn disk_table(layout: &Layout, disk: &NodeId, images: &[Image], found: &mut Vec<
         })
         .collect();
     for partition in &wanted {
-        partition_entry(&object, partition, image, found);
+        partition_entry(object, partition, image, found);
     }
     for entry in image.partitions().iter().filter_map(|part| part.entry.as_ref()) {
         if !wanted.iter().any(|partition| partition.number == entry.number) {
-            found.push(Difference::new(&object, format!("partition {}", entry.number), "none", entry.guid.as_str()));
+            found.push(Difference::new(object, format!("partition {}", entry.number), "none", entry.guid.as_str()));
         }
     }
 }
@@ -130,9 +168,9 @@ fn held(node: &Node, part: &Part, found: &mut Vec<Difference>) {
             }
             Err(error) => check("swap area", recorded.uuid.clone(), format!("{error:#}")),
         },
-        Kind::Disk(_) | Kind::Partition(_) | Kind::Opaque(_) => {}
+        Kind::Disk(_) | Kind::Partition(_) | Kind::Volatile(_) | Kind::Opaque(_) => {}
         // Not read from outside: the walk through the files says so.
-        Kind::Xfs(_) | Kind::Array(_) | Kind::Pv(_) | Kind::Vg(_) | Kind::Lv(_) => {}
+        Kind::Xfs(_) | Kind::Btrfs(_) | Kind::Luks(_) | Kind::Array(_) | Kind::Pv(_) | Kind::Vg(_) | Kind::Lv(_) => {}
     }
 }
 

@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt;
 
 use exec::Command;
 use layout::blkid;
+use layout::btrfs::{self, Btrfs};
 use layout::disk::Table;
 use layout::ext::{Ext, superblock};
 use layout::lsblk::BlockDevice;
@@ -19,7 +20,7 @@ use layout::xfs::Xfs;
 use manifest::host::Gap;
 
 use super::source::Source;
-use super::{gap, table};
+use super::{gap, luks, table};
 
 /// Bytes at both ends of a device that are zero when it is called blank. Every signature that blkid knows lies there.
 const BLANK: u64 = 1 << 20;
@@ -62,11 +63,14 @@ fn content(source: &Source, device: &BlockDevice, file: &File, gaps: &mut Vec<Ga
     let described = match named.as_deref() {
         Some("ext2" | "ext3" | "ext4" | "ext4dev") => ext(file).map(Content::Ext),
         Some("xfs") => xfs(file).map(Content::Xfs),
+        Some("btrfs") => btrfs(file).map(|(found, number)| Content::Btrfs(found, number)),
         Some("vfat" | "msdos") => vfat(file).map(Content::Vfat),
         Some("swap" | "swsuspend") => swap(file).map(Content::Swap),
+        Some("crypto_LUKS") if source.is_live() => luks::describe(&device.path).map(Content::Luks),
         Some(other) => return Content::Other(other.to_owned()),
         None => ext(file)
             .map(Content::Ext)
+            .or_else(|_| btrfs(file).map(|(found, number)| Content::Btrfs(found, number)))
             .or_else(|_| xfs(file).map(Content::Xfs))
             .or_else(|_| swap(file).map(Content::Swap))
             .or_else(|_| vfat(file).map(Content::Vfat)),
@@ -111,6 +115,13 @@ pub(crate) fn ext(file: &impl FileExt) -> anyhow::Result<Ext> {
     let mut bytes = [0; superblock::LENGTH];
     file.read_exact_at(&mut bytes, superblock::OFFSET)?;
     Ok(Ext::parse(&bytes)?)
+}
+
+/// Describes a device of a btrfs, and gives its number in it.
+pub(crate) fn btrfs(file: &impl FileExt) -> anyhow::Result<(Btrfs, u64)> {
+    let mut bytes = vec![0; btrfs::superblock::LENGTH];
+    file.read_exact_at(&mut bytes, btrfs::superblock::OFFSET)?;
+    Btrfs::parse(&bytes).ok_or_else(|| anyhow::anyhow!("no superblock of btrfs"))
 }
 
 /// Describes an XFS filesystem.

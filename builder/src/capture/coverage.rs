@@ -10,13 +10,14 @@ use std::path::PathBuf;
 
 use layout::disk::Table;
 use layout::gpt::{BIOS_BOOT, ESP};
+use layout::luks::Luks;
 use layout::lvm::{Form, LogicalVolume};
 use layout::probe::INACTIVE;
 use layout::{Kind, Layout, Node, NodeId};
 use manifest::host::{Coverage, Item, Verdict};
 
-use super::Waiver;
 use super::pattern::fits;
+use super::{Waiver, btrfs};
 
 /// Kinds of devices that are left out by default, and why.
 pub const LEFT_OUT: &[(&str, &str)] = &[
@@ -33,7 +34,7 @@ const STICK: &str = "a Lifeboat stick";
 const STICK_LABELS: [&str; 2] = ["LIFEBOAT", "LIFEBOATESP"];
 
 /// Mount points without which the system does not start.
-const SYSTEM: &[&str] = &[
+pub(super) const SYSTEM: &[&str] = &[
     "/",
     "/bin",
     "/boot",
@@ -60,14 +61,23 @@ pub fn coverage(layout: &Layout, waivers: &[Waiver], stick: Option<&str>) -> Cov
     if !items.iter().any(|item| item.mount.as_deref() == Some("/")) {
         items.push(no_root());
     }
-    let unused = waivers.iter().filter(|waiver| !layout.nodes.iter().any(|node| judge.named(node, &waiver.pattern)));
+    let restores =
+        |node: &NodeId| items.iter().any(|item| item.node == *node && matches!(item.verdict, Verdict::Captured { .. }));
+    let subvolumes = btrfs::items(layout, restores, |name| judge.waived(name));
+    items.extend(subvolumes);
+    let used = |waiver: &&Waiver| {
+        layout.nodes.iter().any(|node| judge.named(node, &waiver.pattern) || names_subvolume(node, &waiver.pattern))
+    };
+    let unused = waivers.iter().filter(|waiver| !used(waiver));
     Coverage { items, exclusions: Vec::new(), unused_waivers: unused.map(|waiver| waiver.pattern.clone()).collect() }
 }
 
 /// Mount points that an archive descends into: those of captured filesystems, without `/`.
 #[must_use]
 pub fn crossed(layout: &Layout, coverage: &Coverage) -> Vec<PathBuf> {
+    let made_anew = |id: &NodeId| layout.node(id).is_some_and(|node| matches!(node.kind, Kind::Volatile(_)));
     let captured = layout.mounts.iter().filter(|mount| mount.path != "/" && coverage.restores(&mount.node));
+    let captured = captured.filter(|mount| !made_anew(&mount.node));
     captured.map(|mount| PathBuf::from(&mount.path)).collect()
 }
 
@@ -121,6 +131,7 @@ fn label(node: &Node) -> Option<&str> {
     match &node.kind {
         Kind::Ext(ext) => Some(&ext.label),
         Kind::Xfs(xfs) => Some(&xfs.label),
+        Kind::Btrfs(btrfs) => Some(&btrfs.label),
         Kind::Vfat(vfat) => Some(&vfat.label),
         Kind::Swap(swap) => Some(&swap.label),
         _ => None,
@@ -135,13 +146,24 @@ fn what(node: &Node) -> &str {
         Kind::Partition(_) => "partition",
         Kind::Ext(ext) => &ext.fstype,
         Kind::Xfs(_) => "xfs",
+        Kind::Btrfs(_) => "btrfs",
         Kind::Array(array) => &array.level,
         Kind::Pv(_) => "LVM2_member",
         Kind::Vg(_) => "volume group",
         Kind::Lv(_) => "lvm",
         Kind::Vfat(_) => "vfat",
         Kind::Swap(_) => "swap",
+        Kind::Luks(_) => "crypto_LUKS",
+        Kind::Volatile(_) => "crypt",
         Kind::Opaque(opaque) => &opaque.what,
+    }
+}
+
+/// Whether a waiver names a subvolume of a btrfs.
+fn names_subvolume(node: &Node, waiver: &str) -> bool {
+    match &node.kind {
+        Kind::Btrfs(found) => found.subvolumes.iter().any(|one| fits(waiver, &btrfs::waiver_name(one))),
+        _ => false,
     }
 }
 
@@ -218,7 +240,10 @@ impl<'a> Judge<'a> {
     /// How a node comes back, or why it does not.
     fn captured(&self, node: &Node) -> Result<&'static str, String> {
         match &node.kind {
-            Kind::Ext(_) | Kind::Xfs(_) | Kind::Vfat(_) => {
+            Kind::Btrfs(btrfs) if btrfs.devices != node.on.len() as u64 => {
+                Err(format!("{} of its {} devices are here", node.on.len(), btrfs.devices))
+            }
+            Kind::Ext(_) | Kind::Xfs(_) | Kind::Btrfs(_) | Kind::Vfat(_) => {
                 self.stands(node)?;
                 match self.mount(node) {
                     Some(_) => Ok("its files are archived"),
@@ -230,33 +255,35 @@ impl<'a> Judge<'a> {
                 self.stands(node).map(|()| "it is empty and is made anew")
             }
             Kind::Swap(_) => self.stands(node).map(|()| "it is made anew"),
+            Kind::Volatile(_) => self.stands(node).map(|()| "crypttab makes it anew at each start"),
+            Kind::Luks(luks) => Err(match &luks.hindrance {
+                Some(hindrance) => hindrance.clone(),
+                None if luks.name.is_some() => "the open container holds nothing that can be captured".to_owned(),
+                None => "the container was not open, so what it holds cannot be read".to_owned(),
+            }),
             Kind::Partition(partition) if partition.type_guid.as_str() == BIOS_BOOT => {
                 self.stands(node).map(|()| "the boot loader is installed anew")
             }
             Kind::Partition(_) => self.stands(node).map(|()| "it is empty and is made anew"),
-            Kind::Opaque(opaque) => {
-                let whole_disk = self.on_bare_disk(node) && self.mount(node).is_some();
-                Err(if whole_disk { WHOLE_DISK.to_owned() } else { reason(&opaque.what) })
-            }
+            Kind::Opaque(opaque) => Err(reason(&opaque.what)),
             Kind::Disk(_) => Err("it could not be read".into()),
         }
     }
 
     /// Whether everything below a node is of the kinds that this version makes again.
     fn stands(&self, node: &Node) -> Result<(), String> {
-        if self.on_bare_disk(node) {
-            return Err(WHOLE_DISK.to_owned());
-        }
         for parent in node.on.iter().filter_map(|id| self.layout.node(id)) {
             match &parent.kind {
                 Kind::Opaque(opaque) => {
                     return Err(format!("it lies on {}: {}", parent.path, reason(&opaque.what)));
                 }
                 Kind::Disk(disk) => match disk.table {
-                    Table::Gpt(_) => {}
+                    Table::Gpt(_) | Table::Dos(_) | Table::None => {}
                     Table::Mbr => return Err(reason("dos-partition")),
-                    Table::None => return Err(WHOLE_DISK.to_owned()),
                 },
+                Kind::Luks(Luks { hindrance: Some(hindrance), .. }) => {
+                    return Err(format!("it lies in the container {}: {hindrance}", parent.path));
+                }
                 _ => {
                     self.remade(parent).map_err(|reason| format!("it lies on {}: {reason}", parent.path))?;
                     self.stands(parent)?;
@@ -291,11 +318,6 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn on_bare_disk(&self, node: &Node) -> bool {
-        let parents = node.on.iter().filter_map(|id| self.layout.node(id));
-        parents.into_iter().any(|parent| matches!(&parent.kind, Kind::Disk(disk) if disk.table == Table::None))
-    }
-
     fn carries_system(&self, node: &Node) -> bool {
         if let Some(path) = self.mount(node) {
             return SYSTEM.contains(&path);
@@ -319,6 +341,12 @@ impl<'a> Judge<'a> {
         below.iter().copied().collect::<Option<Vec<&Waiver>>>()?.first().copied()
     }
 
+    /// The waiver of a name that is no node's.
+    fn waived(&self, name: &str) -> Option<Verdict> {
+        let waiver = self.waivers.iter().find(|waiver| fits(&waiver.pattern, name))?;
+        Some(Verdict::Waived { pattern: waiver.pattern.clone(), reason: waiver.reason.clone() })
+    }
+
     fn named(&self, node: &Node, waiver: &str) -> bool {
         let mut names = vec![node.path.clone(), node.id.0.clone(), format!("TYPE={}", what(node))];
         names.extend(self.mount(node).map(str::to_owned));
@@ -328,8 +356,11 @@ impl<'a> Judge<'a> {
             Kind::Partition(partition) => Some(format!("PARTUUID={}", partition.guid.as_str().to_lowercase())),
             Kind::Ext(ext) => Some(format!("UUID={}", ext.uuid)),
             Kind::Xfs(xfs) => Some(format!("UUID={}", xfs.uuid)),
+            Kind::Btrfs(btrfs) => Some(format!("UUID={}", btrfs.uuid)),
             Kind::Vfat(vfat) => Some(format!("UUID={}", vfat.serial)),
             Kind::Swap(swap) => Some(format!("UUID={}", swap.uuid)),
+            Kind::Luks(luks) => Some(format!("UUID={}", luks.uuid)),
+            Kind::Volatile(_) => None,
             Kind::Array(_) | Kind::Pv(_) | Kind::Vg(_) | Kind::Lv(_) | Kind::Opaque(_) => None,
         });
         names.iter().any(|name| fits(waiver, name))
@@ -344,8 +375,6 @@ fn is_snapshot(node: &Node) -> bool {
     matches!(&node.kind, Kind::Lv(LogicalVolume { form: Form::Snapshot { .. }, .. }))
 }
 
-const WHOLE_DISK: &str = "a filesystem on a whole disk, without a partition table, comes with a later version";
-
 /// Why something that is known by name only does not come back.
 fn reason(what: &str) -> String {
     let later = |name: &str| format!("{name} comes with a later version");
@@ -354,16 +383,17 @@ fn reason(what: &str) -> String {
             "LVM's tools tell nothing of it: install lvm2, or wipe it if it belongs to no group".into()
         }
         INACTIVE => "it is not active, so what it holds cannot be read: activate it, or waive it by name".into(),
-        "crypto_LUKS" | "crypt" => later("LUKS"),
+        "crypto_LUKS" => "cryptsetup tells nothing of it: install cryptsetup".into(),
+        "crypt" => "it is no LUKS container, and crypttab does not say that its key is drawn at each start".into(),
         "linux_raid_member" | "md" => "it belongs to an array that does not run, or that mdadm tells nothing of".into(),
         _ if what.starts_with("raid") || what == "linear" => "mdadm tells nothing of this array: install mdadm".into(),
         "multipath" | "faulty" | "container" => format!("an array of level {what} cannot be made again"),
-        "btrfs" | "f2fs" => later(what),
+        "f2fs" => later(what),
         "zfs" | "zfs_member" => later("ZFS"),
-        "dos-partition" => later("a DOS (MBR) partition table"),
+        "dos-partition" => "it belongs to a DOS partition table that could not be read".into(),
         "mpath" => later("multipath"),
         "partition" => "the partition table that it belongs to could not be read".into(),
-        "ext2" | "ext3" | "ext4" | "xfs" | "vfat" | "swap" => "it could not be read".into(),
+        "ext2" | "ext3" | "ext4" | "btrfs" | "xfs" | "vfat" | "swap" => "it could not be read".into(),
         "unknown" => "it holds something that no tool here knows".into(),
         "ambiguous" => "it holds signatures of several kinds; wipe the stale one with wipefs".into(),
         "nfs" | "nfs4" | "cifs" | "smb3" | "ceph" | "9p" | "virtiofs" | "glusterfs" | "afs" => {

@@ -5,18 +5,22 @@
 //! firmware tables, no `lsblk`, a container) becomes a [`Gap`] with its reason, never a failure: whether the
 //! capture suffices is decided by [`coverage`] alone.
 //!
-//! Knows nothing of vaults, sticks and signatures.
+//! Knows nothing of sticks and signatures, and of vaults only that secrets are sealed in them.
 
 mod block;
 mod boot;
+mod btrfs;
 pub(crate) mod content;
 pub mod coverage;
 mod efi;
 pub mod exclusions;
 mod hardware;
+mod hidden;
 mod identity;
+mod luks;
 mod network;
 mod pattern;
+pub mod preview;
 mod source;
 mod stacks;
 pub(crate) mod table;
@@ -24,7 +28,7 @@ pub(crate) mod table;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use layout::{Bytes, Kind, Layout, fstab, mountinfo, probe};
+use layout::{Bytes, Kind, Layout, crypttab, fstab, mountinfo, probe};
 use manifest::host::{Exclusion, Gap, Host, SwapFile};
 
 use self::source::Source;
@@ -53,6 +57,10 @@ pub struct Options {
     pub state: PathBuf,
     /// The configuration's own exclusions.
     pub exclude: Vec<String>,
+    /// Volume keys of encrypted containers are kept, sealed, beside their headers.
+    pub volume_keys: bool,
+    /// Kinds of storage that are captured though their restore is not proven yet: names of [`preview::NAMES`].
+    pub preview: Vec<String>,
 }
 
 impl Default for Options {
@@ -64,17 +72,21 @@ impl Default for Options {
             vaults: Vec::new(),
             state: "/var/lib/lifeboat".into(),
             exclude: Vec::new(),
+            volume_keys: false,
+            preview: Vec::new(),
         }
     }
 }
 
 /// A captured host.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Captured {
     /// What the manifest says of it.
     pub host: Host,
     /// What the archive is made of.
     pub roots: Roots,
+    /// Headers and keys of encrypted containers, to be sealed.
+    pub private: Vec<vault::Private>,
 }
 
 /// What an archive of a host is made of.
@@ -99,14 +111,21 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     let mounts = source.bytes("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
     let swaps = fstab::parse_swaps(&source.text("/proc/swaps").unwrap_or_default());
     let fstab = fstab::parse(&source.text("/etc/fstab").unwrap_or_default());
+    let crypttab = crypttab::parse(&source.text("/etc/crypttab").unwrap_or_default());
 
     let devices = block::devices(&source, &mut gaps);
-    let probes = content::probes(&source, &devices, &mut gaps);
-    let stacks = stacks::stacks(&source, &devices, &mut gaps);
+    let mut probes = content::probes(&source, &devices, &mut gaps);
+    btrfs::complete(&source, &devices, &mountinfo::parse(&mounts), &mut probes, &mut gaps);
+    let volatile = crypttab.iter().filter(|entry| entry.is_volatile()).map(|entry| entry.name.clone()).collect();
+    let stacks = probe::Stacks { volatile, ..stacks::stacks(&source, &devices, &mut gaps) };
     let mut layout = probe::assemble(&devices, &probes, &stacks, &mountinfo::parse(&mounts));
     measure_mounted(&source, &mut layout);
+    btrfs::look_aside(&source, &mut layout, &mut gaps);
+    hidden::below_mounts(&source, &layout, &mut gaps);
+    let (containers, private) = luks::keep(&source, &mut layout, &crypttab, options.volume_keys, &mut gaps);
 
     let mut coverage = coverage::coverage(&layout, &options.waivers, options.stick.as_deref());
+    preview::hold_back(&layout, &mut coverage, &options.preview);
     let cross = coverage::crossed(&layout, &coverage);
     let swap_files: Vec<SwapFile> = swaps
         .into_iter()
@@ -115,6 +134,8 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
         .map(|swap| SwapFile { path: swap.path, size: Bytes(swap.size.0 + 4096) })
         .collect();
     coverage.exclusions = exclusions::of(options, &swap_files, &fstab);
+    coverage.exclusions.extend(btrfs::exclusions(&layout, |node| coverage.restores(node)));
+    btrfs::remove_left_out(&mut layout, &coverage.items, &mut gaps);
     coverage::remove_left_out(&mut layout, &coverage);
     gaps.extend(fragile_names(&fstab));
     if source.is_live() {
@@ -126,7 +147,8 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     let network = network::state(&source, &mut gaps);
     let hardware = hardware::profile(&source);
     let identity = identity::identity(&source, &mut gaps);
-    Ok(Captured { host: Host { identity, layout, coverage, boot, network, hardware, fstab, swap_files, gaps }, roots })
+    let host = Host { identity, layout, coverage, boot, network, hardware, fstab, swap_files, containers, gaps };
+    Ok(Captured { host, roots, private })
 }
 
 /// Superblocks of mounted filesystems lag behind; the kernel's own count does not.
@@ -144,6 +166,7 @@ fn measure_mounted(source: &Source, layout: &mut Layout) {
             match &mut node.kind {
                 Kind::Ext(ext) => ext.used = *used,
                 Kind::Xfs(xfs) => xfs.used = *used,
+                Kind::Btrfs(btrfs) => btrfs.used = *used,
                 Kind::Vfat(vfat) => vfat.used = *used,
                 _ => {}
             }

@@ -7,6 +7,7 @@ use gpt::GptConfig;
 use gpt::disk::LogicalBlockSize;
 use layout::Guid;
 use layout::disk::Table;
+use layout::dos::{DosTable, LENGTH};
 use layout::gpt::{FirstSector, GptTable, Partition};
 
 /// A table with its partitions in the order of their numbers, and what is odd about it.
@@ -34,7 +35,7 @@ pub(crate) fn read<D: Read + Write + Seek + std::fmt::Debug>(disk: &mut D, secto
     match FirstSector::read(&first) {
         FirstSector::None if !signed => return none(Table::None),
         // A GPT header behind a DOS table is a leftover: firmware and kernel go by the first sector.
-        FirstSector::Dos => return none(Table::Mbr),
+        FirstSector::Dos => return read_dos(disk, sector_size),
         _ => {}
     }
     let mut found = read_gpt(disk, sector_size, &first)?;
@@ -44,6 +45,17 @@ pub(crate) fn read<D: Read + Write + Seek + std::fmt::Debug>(disk: &mut D, secto
         _ => {}
     }
     Ok(found)
+}
+
+fn read_dos<D: Read + Seek>(disk: &mut D, sector_size: u32) -> anyhow::Result<Found> {
+    let mut read = |lba: u64| {
+        let mut sector = [0; LENGTH];
+        disk.seek(SeekFrom::Start(lba.checked_mul(sector_size.into())?)).ok()?;
+        disk.read_exact(&mut sector).ok()?;
+        Some(sector)
+    };
+    let (table, partitions) = DosTable::read(sector_size, &mut read)?;
+    Ok(Found { table: Table::Dos(table), partitions, oddities: Vec::new() })
 }
 
 fn read_gpt<D: Read + Write + Seek + std::fmt::Debug>(
@@ -162,6 +174,7 @@ mod tests {
         dos[446 + 4] = 0x83;
         dos[446 + 12] = 1;
         dos[510..512].copy_from_slice(&[0x55, 0xaa]);
-        assert_eq!(read(&mut Cursor::new(dos), 512).unwrap().table, Table::Mbr);
+        let found = read(&mut Cursor::new(dos), 512).unwrap();
+        assert!(matches!(found.table, Table::Dos(_)) && found.partitions.len() == 1, "{found:?}");
     }
 }

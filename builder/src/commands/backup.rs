@@ -100,8 +100,15 @@ pub fn subject(
     let Some(root) = source else {
         return this_host(&capture::Options { root: root.to_owned(), ..host_options(context, stick, vaults) });
     };
-    let (root, manner) = (root.to_owned(), Manner::default());
-    Ok(Subject { root, cross: Vec::new(), exclude: Vec::new(), host: None, problems: Vec::new(), manner })
+    Ok(Subject {
+        root: root.to_owned(),
+        cross: Vec::new(),
+        exclude: Vec::new(),
+        private: Vec::new(),
+        host: None,
+        problems: Vec::new(),
+        manner: Manner::default(),
+    })
 }
 
 /// How this host is captured, by its configuration.
@@ -113,6 +120,8 @@ pub fn host_options(context: &Context, stick: Option<&Path>, vaults: &[PathBuf])
         vaults: vaults.to_vec(),
         state: context.state.folder().to_owned(),
         exclude: context.config.exclude.clone(),
+        volume_keys: context.config.luks.keep_volume_key,
+        preview: context.config.preview.clone(),
         ..capture::Options::default()
     }
 }
@@ -126,6 +135,7 @@ fn this_host(options: &capture::Options) -> anyhow::Result<Subject> {
         cross: captured.roots.cross,
         exclude: exclude.collect::<Result<_, _>>()?,
         problems: problems.collect(),
+        private: captured.private,
         host: Some(captured.host),
         manner: Manner::default(),
     })

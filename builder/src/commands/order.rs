@@ -2,13 +2,16 @@
 
 use jiff::{SignedDuration, Timestamp};
 use layout::Guid;
-use manifest::{DiskChoice, FORMAT, Machine, RestoreOrder, Serial, SnapshotChoice, Then, seal};
+use manifest::host::Container;
+use manifest::{DiskChoice, FORMAT, HostKey, Machine, RestoreOrder, Serial, Signer, SnapshotChoice, Then, seal};
+use vault::Vault;
 
 use crate::audit;
 use crate::cli::{After, Order};
 use crate::commands::Context;
 use crate::exit::{Exit, refusal};
 use crate::medium::Stick;
+use crate::reading::read_manifest;
 
 /// Runs the command.
 ///
@@ -37,7 +40,9 @@ pub fn run(context: &Context, args: &Order) -> anyhow::Result<Exit> {
     let (json, signature) = seal(&order, &key)?;
     stick.put(&format!("orders/{}.json", order.id), &json)?;
     stick.put(&format!("orders/{}.json.sig", order.id), &signature)?;
-    audit::note(context, &stick.vault()?, "order", order.id.as_str(), Exit::Done);
+    let vault = stick.vault()?;
+    audit::note(context, &vault, "order", order.id.as_str(), Exit::Done);
+    let locked = locked_containers(context, &vault, &order, &key)?;
     stick.close()?;
     context.print(&order, || {
         format!(
@@ -48,7 +53,34 @@ pub fn run(context: &Context, args: &Order) -> anyhow::Result<Exit> {
             args.disks.join(", ")
         )
     })?;
-    Ok(Exit::Done)
+    for container in &locked {
+        eprintln!(
+            "warning: the container {} ({}) is {}: the rescue will not carry this order out",
+            container.name,
+            container.uuid,
+            container.opened_by()
+        );
+    }
+    Ok(if locked.is_empty() { Exit::Done } else { Exit::Warnings })
+}
+
+/// Containers of the snapshot that nothing opens unless somebody types a passphrase.
+fn locked_containers(
+    context: &Context,
+    vault: &Vault,
+    order: &RestoreOrder,
+    key: &HostKey,
+) -> anyhow::Result<Vec<Container>> {
+    let serial = match order.snapshot {
+        SnapshotChoice::Serial(serial) => Some(serial),
+        SnapshotChoice::Latest => vault.serials(order.host_name.as_str())?.into_iter().max().map(Serial),
+    };
+    let trusted = [vec![Signer::from(key.public())], context.state.trusted()?].concat();
+    // A snapshot that is not there yet, or that is refused, is the rescue's to judge.
+    let manifest = serial.and_then(|serial| read_manifest(vault, &order.host_name, serial, &trusted).ok());
+    let host = manifest.as_ref().and_then(|manifest| manifest.host.as_ref());
+    let containers = host.into_iter().flat_map(|host| &host.containers);
+    Ok(containers.filter(|container| !container.is_unattended()).cloned().collect())
 }
 
 fn machine(text: &str) -> anyhow::Result<Machine> {

@@ -46,6 +46,7 @@ fn text(manifest: &Verified<Manifest>) -> String {
     if let Some(host) = &manifest.host {
         text += &machine(host);
         text += &storage(&host.layout);
+        text += &containers(host);
         text += &coverage(&host.coverage);
     }
     for problem in &manifest.problems {
@@ -100,14 +101,25 @@ fn describe(node: &Node) -> String {
         Kind::Partition(partition) => format!("{} {:?}", node.path, partition.name),
         Kind::Ext(ext) => format!("{} {}", ext.fstype, ext.uuid),
         Kind::Xfs(xfs) => format!("xfs {}", xfs.uuid),
+        Kind::Btrfs(btrfs) => format!("btrfs {}, {} subvolumes", btrfs.uuid, btrfs.subvolumes.len()),
         Kind::Vfat(vfat) => format!("vfat {}", vfat.serial),
         Kind::Array(array) => format!("{} {}", array.level, array.short_name()),
         Kind::Pv(volume) => format!("LVM physical volume {}", volume.uuid),
         Kind::Vg(group) => format!("volume group {}", group.name),
         Kind::Lv(volume) => format!("volume {}", volume.name),
         Kind::Swap(swap) => format!("swap {}", swap.uuid),
+        Kind::Luks(luks) => format!("LUKS{} {} {}", luks.version, luks.uuid, luks.cipher),
+        Kind::Volatile(volatile) => format!("{} with a new key at each start", volatile.name),
         Kind::Opaque(opaque) => opaque.what.clone(),
     }
+}
+
+/// What opens each encrypted container in a restore.
+fn containers(host: &Host) -> String {
+    let heading = if host.containers.is_empty() { "" } else { "\nencrypted containers, their headers kept sealed:\n" };
+    host.containers.iter().fold(heading.to_owned(), |text, container| {
+        format!("{text}  {:<20} {} {}\n", container.name, container.uuid, container.opened_by())
+    })
 }
 
 /// The word on each object.

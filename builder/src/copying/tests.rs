@@ -124,6 +124,7 @@ fn source(folder: &Path) -> Opened {
             root,
             cross: Vec::new(),
             exclude: Vec::new(),
+            private: Vec::new(),
             host: None,
             problems: Vec::new(),
             manner: snapshot::Manner::default(),

@@ -25,11 +25,23 @@ pub const REQUIRED: &[(&str, &str)] = &[
     ("mount", "mount"),
 ];
 /// For what lies between disks and filesystems. A host that has such storage has its tools, and the stick carries what the host has.
-const STORAGE: &[&str] =
-    &["lvm", "dmsetup", "thin_check", "thin_repair", "thin_dump", "mdadm", "mkfs.xfs", "xfs_repair", "xfs_admin"];
+const STORAGE: &[&str] = &[
+    "lvm",
+    "dmsetup",
+    "thin_check",
+    "thin_repair",
+    "thin_dump",
+    "mdadm",
+    "mkfs.xfs",
+    "xfs_repair",
+    "xfs_admin",
+    "mkfs.btrfs",
+    "btrfs",
+];
 /// For the boot chain, and for the person at the shell. Carried where the host has them.
 const WELCOME: &[&str] = &[
     "efibootmgr",
+    "cryptsetup",
     "blkid",
     "blockdev",
     "lsblk",
@@ -81,6 +93,8 @@ const SETTINGS: &[&str] = &[
     "/lib/terminfo/v/vt100",
     "/lib/terminfo/v/vt220",
 ];
+/// Loaded by name while a program runs, so that no program's own list has it: a thread that ends (Argon2's in cryptsetup) needs it.
+const LOADED: &[&str] = &["/lib/x86_64-linux-gnu/libgcc_s.so.1", "/lib64/libgcc_s.so.1", "/usr/lib/libgcc_s.so.1"];
 const EMPTY_FOLDERS: &[&str] = &["/dev", "/proc", "/sys", "/run", "/tmp", "/mnt", "/target", "/etc", "/root", "/var"];
 
 /// Where the parts come from.
@@ -266,7 +280,7 @@ fn tools(sysroot: &Sysroot, tree: &mut Tree, notes: &mut Vec<String>) -> anyhow:
                 .into(),
         );
     }
-    for setting in SETTINGS {
+    for setting in SETTINGS.iter().chain(LOADED) {
         tree.copy(sysroot, Path::new(setting), Group::Programs)?;
     }
     Ok(())
@@ -341,10 +355,12 @@ mod tests {
 
     #[test]
     fn every_tool_that_volumes_and_arrays_need_is_carried_where_the_host_has_it() {
+        use layout::btrfs::Btrfs;
         use layout::lvm::{LogicalVolume, PhysicalVolume};
         use layout::md::Array;
         use layout::xfs::Xfs;
-        for tool in [PhysicalVolume::TOOLS, LogicalVolume::THIN_TOOLS, Array::TOOLS, Xfs::TOOLS].concat() {
+        let volumes = [PhysicalVolume::TOOLS, LogicalVolume::THIN_TOOLS, Array::TOOLS];
+        for tool in volumes.into_iter().chain([Xfs::TOOLS, Btrfs::TOOLS]).flatten().copied().collect::<Vec<_>>() {
             assert!(STORAGE.contains(&tool), "{tool}");
         }
     }

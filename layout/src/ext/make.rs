@@ -24,6 +24,9 @@ impl Ext {
         if features.iter().any(|name| ["metadata_csum", "uninit_bg"].contains(name)) {
             extended.push_str(",lazy_itable_init=1");
         }
+        for word in self.details.extended() {
+            extended.push_str(&format!(",{word}"));
+        }
         let inodes = if new > old { scaled(self.inodes, new, old).min(u64::from(u32::MAX)) } else { self.inodes };
         let mut args: Vec<String> = ["-F", "-q", "-t", &self.fstype, "-U", &self.uuid].map(str::to_owned).into();
         if !self.label.is_empty() {
@@ -31,6 +34,7 @@ impl Ext {
         }
         args.extend(["-b".to_owned(), self.block_size.to_string(), "-I".to_owned(), self.inode_size.to_string()]);
         args.extend(["-N".to_owned(), inodes.to_string(), "-O".to_owned(), features.join(",")]);
+        args.extend(self.details.arguments(new < old));
         args.extend(["-E".to_owned(), extended, device.to_owned()]);
         if new == old {
             args.push(self.blocks.to_string());
@@ -76,6 +80,7 @@ mod tests {
             blocks: 262_144,
             default_mount_options: vec!["acl".to_owned()],
             used: Bytes(1 << 20),
+            details: super::super::Details::default(),
         }
     }
 

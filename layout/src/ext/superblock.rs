@@ -2,7 +2,7 @@
 //!
 //! Layout and names follow the kernel's "ext4 Data Structures and Algorithms" and mke2fs's feature names.
 
-use super::Ext;
+use super::{Details, Ext};
 use crate::units::Bytes;
 
 /// Where the superblock starts on the device.
@@ -161,6 +161,7 @@ impl Ext {
             blocks,
             default_mount_options: mount_options(fields.u32(0x100)),
             used: Bytes((blocks - free) * u64::from(block_size)),
+            details: Details::read(superblock, incompat, ro_compat),
         })
     }
 }

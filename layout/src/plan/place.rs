@@ -21,9 +21,14 @@ pub enum Device {
         /// The partition's number.
         number: u32,
     },
-    /// An array or a volume that an earlier step makes.
+    /// A whole disk without a partition table.
+    Disk {
+        /// Its kernel name.
+        disk: String,
+    },
+    /// An array, a volume or an open container that an earlier step makes.
     Made {
-        /// Its path: `/dev/md/root`, `/dev/mapper/pve-root`.
+        /// Its path: `/dev/md/root`, `/dev/mapper/pve-root`, `/dev/mapper/lifeboat-…`.
         path: String,
     },
 }
@@ -33,7 +38,7 @@ impl Device {
     #[must_use]
     pub fn path(&self) -> String {
         match self {
-            Self::Made { path } => path.clone(),
+            Self::Made { path } | Self::Disk { disk: path } => path.clone(),
             Self::Partition { disk, number } if disk.ends_with(|last: char| last.is_ascii_digit()) => {
                 format!("{disk}p{number}")
             }
@@ -61,6 +66,16 @@ pub(super) struct Place {
 pub(super) fn places(layout: &Layout, disks: &[DiskPlan]) -> Result<BTreeMap<NodeId, Place>, SolveError> {
     let mut places = BTreeMap::new();
     for disk in disks {
+        if disk.table.partitions.is_empty() {
+            let place = Place {
+                device: Device::Disk { disk: disk.target.path.clone() },
+                old: layout.node(&disk.recorded).map_or(disk.target.size, |node| node.size),
+                new: disk.target.size,
+                sector: disk.table.logical_sector,
+                late: false,
+            };
+            places.insert(disk.recorded.clone(), place);
+        }
         for partition in &disk.table.partitions {
             let place = Place {
                 device: Device::Partition { disk: disk.target.path.clone(), number: partition.entry.number },
@@ -121,12 +136,30 @@ fn place(node: &Node, below: &[&Place]) -> Option<Place> {
             let new = if same { node.size } else { array.size_over(&sizes) };
             Some(Place { device: Device::Made { path: array.path() }, old: node.size, new, sector, late })
         }
+        Kind::Luks(luks) => {
+            if luks.hindrance.is_some() {
+                return None;
+            }
+            let new = if first.old == first.new { node.size } else { luks.room_on(first.new) };
+            Some(Place {
+                device: Device::Made { path: luks.path() },
+                old: node.size,
+                new,
+                sector: sector.max(luks.sector_size),
+                late,
+            })
+        }
         // A thin volume's size is its own.
         Kind::Lv(volume) => {
             let device = Device::Made { path: volume.path() };
             Some(Place { device, old: node.size, new: node.size, sector, late })
         }
         Kind::Disk(_) | Kind::Partition(_) => None,
+        Kind::Btrfs(_) => {
+            let sum =
+                |size: fn(&Place) -> Bytes| Bytes(below.iter().map(|place| size(place).0).fold(0, u64::saturating_add));
+            Some(Place { old: sum(|place| place.old), new: sum(|place| place.new), late, sector, ..first.clone() })
+        }
         _ => Some(Place { late, sector, ..first.clone() }),
     }
 }

@@ -60,11 +60,18 @@ pub(super) fn ext(uuid: &str) -> Kind {
         blocks: 1000,
         default_mount_options: Vec::new(),
         used: Bytes(MIB),
+        details: crate::ext::Details::default(),
     })
 }
 
 pub(super) fn mount(node: &str, path: &str, fstype: &str) -> Mount {
-    Mount { node: NodeId(node.to_owned()), path: path.to_owned(), fstype: fstype.to_owned(), options: "rw".to_owned() }
+    Mount {
+        node: NodeId(node.to_owned()),
+        path: path.to_owned(),
+        fstype: fstype.to_owned(),
+        options: "rw".to_owned(),
+        subvolume: None,
+    }
 }
 
 /// ESP, BIOS boot, root, home and swap on one disk; a second disk that nothing is mounted from.

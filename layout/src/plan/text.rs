@@ -19,14 +19,28 @@ impl fmt::Display for Step {
             Self::WriteGpt { disk, table } => {
                 write!(f, "write the partition table of {disk} ({} partitions)", table.partitions.len())
             }
+            Self::WriteDos { disk, table, .. } => {
+                write!(f, "write the DOS partition table of {disk} ({} partitions)", table.partitions.len())
+            }
             Self::MakeExt { device, ext, new, .. } => {
                 write!(f, "make {} {} on {} ({new})", ext.fstype, ext.uuid, device.path())
             }
             Self::MakeXfs { device, xfs, new, .. } => write!(f, "make xfs {} on {} ({new})", xfs.uuid, device.path()),
+            Self::MakeBtrfs { devices, btrfs } => {
+                let names: Vec<String> = devices.iter().map(Device::path).collect();
+                write!(f, "make btrfs {} on {}", btrfs.uuid, names.join(", "))?;
+                match btrfs.subvolumes.len() {
+                    0 => Ok(()),
+                    count => write!(f, ", with {count} subvolumes"),
+                }
+            }
             Self::MakeArray { array, members } => {
                 let names = members.iter().map(|member| member.as_ref().map_or("missing".into(), Device::path));
                 let names: Vec<String> = names.collect();
                 write!(f, "make {} {} over {}", array.level, array.path(), names.join(", "))
+            }
+            Self::MakeLuks { device, luks } => {
+                write!(f, "write the saved LUKS{} header {} to {} and open it", luks.version, luks.uuid, device.path())
             }
             Self::MakePv { device, volume } => {
                 write!(f, "make LVM physical volume {} on {}", volume.uuid, device.path())
@@ -38,7 +52,13 @@ impl fmt::Display for Step {
             Self::MakeLv { volume, size, .. } => write!(f, "make volume {} ({size})", volume.path()),
             Self::MakeVfat { device, vfat, .. } => write!(f, "make FAT {} on {}", vfat.serial, device.path()),
             Self::MakeSwap { device, swap } => write!(f, "make swap {} on {}", swap.uuid, device.path()),
+            Self::Mount { device, path, subvolume: Some(subvolume), .. } if !subvolume.is_empty() => {
+                write!(f, "mount {subvolume} of {} at {path}", device.path())
+            }
             Self::Mount { device, path, .. } => write!(f, "mount {} at {path}", device.path()),
+            Self::Lock { device, subvolumes } => {
+                write!(f, "make {} of {} read-only", subvolumes.join(", "), device.path())
+            }
         }
     }
 }
@@ -63,6 +83,10 @@ pub(super) fn describe_content(layout: &Layout, partition: &NewPartition) -> Str
     }
 }
 
+pub(super) fn describe_whole(layout: &Layout, disk: &Node) -> String {
+    describe_on(layout, &disk.id, 0).join(" ")
+}
+
 /// What lies on a node, and on that, for people. A graph with a circle (a hostile manifest) ends too.
 fn describe_on(layout: &Layout, id: &NodeId, depth: usize) -> Vec<String> {
     let mut parts = Vec::new();
@@ -83,9 +107,12 @@ fn describe_node(node: &Node) -> String {
     let (what, id, label) = match &node.kind {
         Kind::Ext(ext) => (ext.fstype.as_str(), ext.uuid.as_str(), ext.label.as_str()),
         Kind::Xfs(xfs) => ("xfs", xfs.uuid.as_str(), xfs.label.as_str()),
+        Kind::Btrfs(btrfs) => ("btrfs", btrfs.uuid.as_str(), btrfs.label.as_str()),
         Kind::Vfat(vfat) => ("vfat", vfat.serial.as_str(), vfat.label.as_str()),
         Kind::Swap(swap) => ("swap", swap.uuid.as_str(), swap.label.as_str()),
         Kind::Array(array) => return format!("{} {}", array.level, array.short_name()),
+        Kind::Luks(luks) => return format!("LUKS{} {}", luks.version, luks.uuid),
+        Kind::Volatile(volatile) => return format!("{} with a new key at each start", volatile.name),
         Kind::Pv(_) => return "LVM".to_owned(),
         Kind::Vg(group) => return format!("group {}", group.name),
         Kind::Lv(volume) => return format!("volume {}", volume.name),
@@ -135,6 +162,9 @@ impl fmt::Display for DiskPlan {
         }
         writeln!(f, "  MADE is:")?;
         writeln!(f, "    {:<4} {:>9}    {:>9}  content", "part", "recorded", "now")?;
+        if let ([], [content]) = (self.table.partitions.as_slice(), self.contents.as_slice()) {
+            writeln!(f, "    {:<4} {:>9}    {:>9}  {content}", "all", "", self.target.size.to_string())?;
+        }
         for (partition, content) in self.table.partitions.iter().zip(&self.contents) {
             let (old, new) = (partition.old_size.to_string(), self.table.size_of(partition).to_string());
             let sign = if old == new { "  " } else { "->" };

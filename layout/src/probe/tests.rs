@@ -60,12 +60,15 @@ fn tree(layout: &Layout, id: &NodeId) -> String {
         Kind::Partition(_) => "part",
         Kind::Ext(_) => "ext",
         Kind::Xfs(_) => "xfs",
+        Kind::Btrfs(_) => "btrfs",
         Kind::Array(array) => array.short_name(),
         Kind::Pv(_) => "pv",
         Kind::Vg(group) => &group.name,
         Kind::Lv(volume) => &volume.name,
         Kind::Vfat(_) => "vfat",
         Kind::Swap(_) => "swap",
+        Kind::Luks(luks) => luks.name.as_deref().unwrap_or("closed"),
+        Kind::Volatile(_) => "volatile",
         Kind::Opaque(opaque) => &opaque.what,
     };
     if children.is_empty() { kind.to_owned() } else { format!("{kind}({})", children.join(" ")) }
@@ -262,4 +265,48 @@ fn captured_arrays_lie_on_their_members() {
     assert_eq!(data.on.len(), 2);
     assert!(data.on.iter().all(|id| matches!(layout.node(id).unwrap().kind, Kind::Partition(_))));
     assert_eq!(layout.disks_below(&NodeId("fs:data".into())).len(), 2);
+}
+
+#[test]
+fn captured_containers_hold_what_their_open_side_holds() {
+    let devices = crate::lsblk::parse(include_str!("../../fixtures/stacks/lsblk-luks.json")).unwrap();
+    let lvm = crate::lvm::report::parse(
+        include_str!("../../fixtures/stacks/pvs-luks.json"),
+        include_str!("../../fixtures/stacks/vgs-luks.json"),
+        include_str!("../../fixtures/stacks/lvs-luks.json"),
+    );
+    let stacks = Stacks { lvm: lvm.unwrap(), ..Stacks::default() };
+    let data = devices.iter().find(|device| device.path.ends_with("inner-data")).unwrap();
+    let luks = |text: &str| holds(Content::Luks(Luks::parse(text).unwrap()));
+    let probes = BTreeMap::from([
+        ("vdc".to_owned(), luks(include_str!("../../fixtures/stacks/luks2.dump"))),
+        ("vdd".to_owned(), luks(include_str!("../../fixtures/stacks/luks1.dump"))),
+        (data.kname.clone(), holds(ext("data"))),
+    ]);
+    let layout = assemble(&devices, &probes, &stacks, &[]);
+    let disk = |kname: &str| layout.nodes.iter().find(|node| node.path == format!("/dev/{kname}")).unwrap();
+    assert_eq!(tree(&layout, &disk("vdc").id), "disk(sealed(pv(inner(data(ext)))))");
+    let sealed = layout.node(&NodeId("luks:22222222-2222-4222-8222-222222222222".into())).unwrap();
+    assert_eq!((sealed.path.as_str(), sealed.size), ("/dev/mapper/sealed", Bytes((1 << 30) - (16 << 20))));
+    assert_eq!(tree(&layout, &disk("vdd").id), "disk(old(unknown))");
+}
+
+#[test]
+fn a_container_that_was_closed_and_swap_with_a_key_of_the_start_are_told_apart() {
+    let mut crypt = device("dm-0", "253:0", "crypt", &["sda2"]);
+    crypt.path = "/dev/mapper/swap".into();
+    let mut devices = vec![device("sda", "8:0", "disk", &[])];
+    devices.extend((1..=2).map(|number| device(&format!("sda{number}"), &format!("8:{number}"), "part", &["sda"])));
+    devices.push(crypt);
+    let luks = Luks::parse(include_str!("../../fixtures/stacks/luks1.dump")).unwrap();
+    let probes = BTreeMap::from([
+        ("sda".to_owned(), gpt(&[LINUX, LINUX])),
+        ("sda1".to_owned(), holds(Content::Luks(luks))),
+        ("dm-0".to_owned(), holds(Content::Swap(Swap { uuid: "5".into(), label: String::new() }))),
+    ]);
+    let stacks = Stacks { volatile: ["swap".to_owned()].into(), ..Stacks::default() };
+    let layout = assemble(&devices, &probes, &stacks, &[]);
+    assert_eq!(tree(&layout, &NodeId("disk:sda".into())), "disk(part(closed) part(volatile))");
+    let layout = assemble(&devices, &probes, &Stacks::default(), &[]);
+    assert_eq!(tree(&layout, &NodeId("disk:sda".into())), "disk(part(closed) part(crypt(swap)))");
 }

@@ -29,6 +29,9 @@ fn least_at(layout: &Layout, node: &Node, depth: usize) -> Option<u64> {
     match &node.kind {
         Kind::Ext(ext) => Some(ext.used.0.saturating_add((ext.used.0 / 20).max(LEAST_MARGIN))),
         Kind::Xfs(xfs) => Some(xfs.least().0),
+        // Which of several devices a smaller filesystem would do without is not for us to choose.
+        Kind::Btrfs(_) if node.on.len() > 1 => None,
+        Kind::Btrfs(btrfs) => Some(btrfs.least().0),
         Kind::Array(array) => {
             let whole = on_it()?;
             let share = match (array.level.as_str(), u64::from(array.devices.max(1))) {
@@ -40,6 +43,7 @@ fn least_at(layout: &Layout, node: &Node, depth: usize) -> Option<u64> {
             };
             Some(share.saturating_add(MEMBER_HEADROOM))
         }
+        Kind::Luks(luks) if luks.hindrance.is_none() => Some(luks.size_for(on_it()?)),
         Kind::Pv(volume) => {
             let (group, found) = layout.children(&node.id).find_map(|child| Some((child, group(child)?)))?;
             // Which of several physical volumes a smaller group would do without is not for us to choose.

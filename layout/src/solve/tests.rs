@@ -9,9 +9,9 @@ use crate::swap::Swap;
 
 const LINUX: &str = "0FC63DAF-8483-4772-8E79-3D69D8477DE4";
 const SWAP: &str = "0657FD6D-A4AB-43C4-84E5-0933C84B4F4F";
-const MIB: u64 = 1 << 20;
+pub(super) const MIB: u64 = 1 << 20;
 
-fn ext(used: u64) -> Kind {
+pub(super) fn ext(used: u64) -> Kind {
     Kind::Ext(Ext {
         fstype: "ext4".to_owned(),
         uuid: String::new(),
@@ -24,15 +24,16 @@ fn ext(used: u64) -> Kind {
         blocks: 1,
         default_mount_options: Vec::new(),
         used: Bytes(used),
+        details: crate::ext::Details::default(),
     })
 }
 
-fn swap() -> Kind {
+pub(super) fn swap() -> Kind {
     Kind::Swap(Swap { uuid: String::new(), label: String::new() })
 }
 
 /// A 512-byte-sector disk; partitions as (type, start MiB, size MiB, what is on it).
-fn host(size_mib: u64, partitions: Vec<(&str, u64, u64, Option<Kind>)>) -> Layout {
+pub(super) fn host(size_mib: u64, partitions: Vec<(&str, u64, u64, Option<Kind>)>) -> Layout {
     let disk = NodeId("disk:A".to_owned());
     let guid = Guid::new("11111111-2222-3333-4444-555555555555").unwrap();
     let table = GptTable {

@@ -27,7 +27,7 @@ pub fn check(plan: &Plan, done: &mut Adaptation) {
 
 /// What the new disks answer to.
 #[derive(Default)]
-struct Known {
+pub(super) struct Known {
     uuids: BTreeSet<String>,
     labels: BTreeSet<String>,
     part_uuids: BTreeSet<String>,
@@ -35,27 +35,39 @@ struct Known {
 }
 
 impl Known {
-    fn of(plan: &Plan) -> Self {
+    pub(super) fn of(plan: &Plan) -> Self {
         let mut known = Self::default();
         for step in plan.before.iter().chain(&plan.after) {
             let (uuid, label) = match step {
                 Step::MakeExt { ext, .. } => (&ext.uuid, &ext.label),
                 Step::MakeXfs { xfs, .. } => (&xfs.uuid, &xfs.label),
+                Step::MakeBtrfs { btrfs, .. } => (&btrfs.uuid, &btrfs.label),
                 Step::MakeVfat { vfat, .. } => (&vfat.serial, &vfat.label),
                 Step::MakeSwap { swap, .. } => (&swap.uuid, &swap.label),
+                Step::MakeLuks { luks, .. } => (&luks.uuid, &luks.label),
                 _ => continue,
             };
             known.uuids.insert(uuid.to_lowercase());
             known.labels.insert(label.clone());
         }
-        for partition in plan.disks.iter().flat_map(|disk| &disk.table.partitions) {
-            known.part_uuids.insert(partition.entry.guid.as_str().to_lowercase());
+        for (disk, partition) in
+            plan.disks.iter().flat_map(|disk| disk.table.partitions.iter().map(move |one| (disk, one)))
+        {
+            known.part_uuids.insert(match &disk.dos {
+                Some(dos) => dos.part_uuid(partition.entry.number),
+                None => partition.entry.guid.as_str().to_lowercase(),
+            });
             known.part_labels.insert(partition.entry.name.clone());
         }
         known
     }
 
-    fn misses(&self, entry: &FstabEntry) -> bool {
+    #[cfg(test)]
+    pub(super) fn with_uuid(uuid: &str) -> Self {
+        Self { uuids: [uuid.to_owned()].into(), ..Self::default() }
+    }
+
+    pub(super) fn misses(&self, entry: &FstabEntry) -> bool {
         let value = |name: &str| entry.spec.strip_prefix(name).map(|value| value.trim_matches('"').to_owned());
         if let Some(uuid) = value("UUID=").or_else(|| value("/dev/disk/by-uuid/")) {
             !self.uuids.contains(&uuid.to_lowercase())

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use layout::Guid;
 use layout::gpt::{BIOS_BOOT, ESP, Partition};
-use layout::plan::{Device, Plan, Step};
+use layout::plan::{Device, DiskPlan, Plan, Step};
 use manifest::host::{Host, LoaderKind};
 
 use super::{Adaptation, Room};
@@ -32,9 +32,10 @@ pub fn install(screen: &Screen, room: &Room, host: &Host, plan: &Plan, done: &mu
             "The files are restored. Open a shell and install the boot loader by hand.",
         ));
     }
-    let boot_disks = || {
-        plan.disks.iter().filter(|disk| disk.table.partitions.iter().any(|p| p.entry.type_guid.as_str() == BIOS_BOOT))
-    };
+    let bios_boot = |disk: &DiskPlan| disk.table.partitions.iter().any(|p| p.entry.type_guid.as_str() == BIOS_BOOT);
+    // Behind a DOS table GRUB lies in the gap before the first partition, where the host had it.
+    let in_gap = |disk: &DiskPlan| disk.dos.as_ref().is_some_and(|table| table.boot_code);
+    let boot_disks = || plan.disks.iter().filter(move |disk| bios_boot(disk) || in_gap(disk));
     if (had(LoaderKind::GrubI386Pc) || boot_disks().next().is_some()) && modules("i386-pc") {
         for disk in boot_disks() {
             run(screen, room.command("grub-install").args(["--target=i386-pc", "--recheck"]).arg(&disk.target.path))?;
@@ -49,7 +50,7 @@ pub fn install(screen: &Screen, room: &Room, host: &Host, plan: &Plan, done: &mu
     if done.loaders.is_empty() {
         return Err(Stop::new(
             Code::Failed,
-            "no boot loader could be installed: neither a BIOS boot partition nor a mounted ESP fits the GRUB variants of the \
+            "no boot loader could be installed: neither a BIOS boot partition, the gap behind a DOS table, nor a mounted ESP fits the GRUB variants of the \
              restored system",
             "The files are restored. Open a shell and install the boot loader by hand.",
         ));

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use manifest::host::{Host, SwapFile};
-use rustix::fs::FallocateFlags;
+use rustix::fs::{FallocateFlags, IFlags};
 
 use super::Adaptation;
 use crate::apply::TARGET;
@@ -26,6 +26,10 @@ fn make_one(root: &Path, file: &SwapFile) -> io::Result<()> {
     let (folder, path) = place(root, &file.path)?;
     let times = fs::symlink_metadata(&folder)?;
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    // btrfs takes no file for swap whose blocks move on writing, and lets that be said of an empty file alone. Others have no such flag.
+    if let Ok(flags) = rustix::fs::ioctl_getflags(&made) {
+        let _ = rustix::fs::ioctl_setflags(&made, flags | IFlags::NOCOW);
+    }
     // Real blocks: the kernel refuses a swap file with holes.
     let result = rustix::fs::fallocate(&made, FallocateFlags::empty(), 0, file.size.0).map_err(io::Error::from);
     drop(made);

@@ -257,7 +257,7 @@ impl Collected {
         }
         let needed: HashSet<_> = segments.iter().map(|segment| &segment.run).chain([&catalogue.run]).collect();
         let runs = state.runs.iter().filter(|known| needed.contains(&known.id)).cloned().collect();
-        let contents = Contents { runs, segments, catalogue, totals: self.totals };
+        let contents = Contents { runs, segments, catalogue, private: Vec::new(), totals: self.totals };
         let gone = |problem: &Problem| problem.kind == ProblemKind::Vanished;
         let (vanished, problems): (Vec<_>, Vec<_>) = self.problems.into_iter().partition(gone);
         // A folder that is gone is met twice, when it is listed and when it is looked at.

@@ -31,6 +31,7 @@ use crate::contents::{Contents, RunId, SegmentRef, segment_object};
 use crate::entry::{Entry, EntryKind};
 use crate::error::{Error, Result};
 use crate::path::EntryPath;
+use crate::private::{self, Private};
 use crate::progress::Progress;
 use crate::seal::{RunKey, Sealed};
 use crate::source::{Exclusion, Facts, Walk, open_beneath};
@@ -44,6 +45,8 @@ pub struct Backup<'a> {
     pub cross: Vec<PathBuf>,
     /// What to leave out.
     pub exclude: Vec<Exclusion>,
+    /// Secrets that are kept beside the tree, each under a name of its own.
+    pub private: &'a [Private],
     /// Name of the host, for the catalogue's place.
     pub host: String,
     /// Serial number of the snapshot; must be new.
@@ -77,6 +80,7 @@ impl Backup<'_> {
             root: root.into(),
             cross: Vec::new(),
             exclude: Vec::new(),
+            private: &[],
             host: host.into(),
             serial,
             cache: None,
@@ -176,7 +180,10 @@ impl Vault {
         let run = Run::new(self, (&id, &key), ordinal, root.as_fd(), backup);
         let header = self.header(backup, &state);
         let collected = pipeline(&run, backup, previous, header, segments, journal)?;
-        let finished = collected.store(&run, &object, &mut state)?;
+        let private = private::store(self, &id, &key, backup.private, backup.level)?;
+        let mut finished = collected.store(&run, &object, &mut state)?;
+        finished.contents.totals.added_sealed += private.iter().map(|part| part.size).sum::<u64>();
+        finished.contents.private = private;
         if let Some(cache) = &cache {
             cache.finish(&state)?;
         }

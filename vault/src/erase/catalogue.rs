@@ -64,8 +64,13 @@ pub(super) fn rewrite(
     totals.sealed = segments.iter().map(|segment| segment.size).sum();
     totals.unchanged = totals.unchanged.min(totals.entries);
     let catalogue = CatalogueRef { object, run: own.run.id.clone(), sha256, size, opened };
-    let runs = map.runs.into_iter().chain([own.run]).collect();
-    Ok(Contents { runs, segments, catalogue, totals })
+    // Private parts are no entries: nothing of them is erased, and their runs stay known.
+    let private = contents.private.clone();
+    let sealed = |run: &&RunRef| private.iter().any(|part| part.run == run.id);
+    let kept: Vec<RunRef> =
+        contents.runs.iter().filter(sealed).filter(|run| !map.runs.contains(run)).cloned().collect();
+    let runs = kept.into_iter().chain(map.runs).chain([own.run]).collect();
+    Ok(Contents { runs, segments, catalogue, private, totals })
 }
 
 /// From the old catalogue's places to the new one's.

@@ -116,7 +116,7 @@ impl Work<'_> {
             if entry.kind != EntryKind::File {
                 return Ok((self.tree.make_special(place, entry)?, place.fat));
             }
-            let file = self.tree.make_file(place, entry.path.name())?;
+            let file = self.tree.make_file(place, entry.path.name(), entry.flags)?;
             if entry.size > 0 {
                 rustix::fs::ftruncate(&file, entry.size)?;
             }
@@ -143,7 +143,7 @@ impl Work<'_> {
         }
         let place = self.tree.place(&mut hand.place, entry.path.split().0)?;
         hand.buffer.resize(PIECE, 0);
-        let file = self.tree.make_file(place, entry.path.name())?;
+        let file = self.tree.make_file(place, entry.path.name(), entry.flags)?;
         let content = write_extents(&file, entry, data, &mut hand.buffer)?;
         if entry.content != Some(content) {
             return Err(Failure::Data("its content differs from its hash in the catalogue".into()));
@@ -228,7 +228,7 @@ impl Work<'_> {
                 return Ok(file);
             }
         }
-        let file = self.tree.make_file(place, name)?;
+        let file = self.tree.make_file(place, name, entry.flags)?;
         rustix::fs::ftruncate(&file, entry.size)?;
         Ok(file)
     }

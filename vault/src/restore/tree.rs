@@ -154,10 +154,17 @@ impl Tree {
         if made.entry.kind == entry.kind && made.links <= 1 { Ok(handle) } else { Err(Errno::EXIST) }
     }
 
-    /// Makes an empty file and opens it for writing.
-    pub(super) fn make_file(&self, place: &Place, name: &[u8]) -> Made<OwnedFd> {
+    /// Makes an empty file that gets the inode flags `wanted` in the end, and opens it for writing.
+    pub(super) fn make_file(&self, place: &Place, name: &[u8], wanted: u32) -> Made<OwnedFd> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        replacing(place, name, || rustix::fs::openat(&place.fd, name, flags, Mode::RUSR | Mode::WUSR))
+        let file = replacing(place, name, || rustix::fs::openat(&place.fd, name, flags, Mode::RUSR | Mode::WUSR))?;
+        // btrfs takes this flag of an empty file only; a failure is told when all flags are set.
+        if wanted & IFlags::NOCOW.bits() != 0
+            && let Ok(there) = rustix::fs::ioctl_getflags(&file)
+        {
+            let _ = rustix::fs::ioctl_setflags(&file, there | IFlags::NOCOW);
+        }
+        Ok(file)
     }
 
     /// Opens a file that is there.

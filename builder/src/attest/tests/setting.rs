@@ -250,6 +250,7 @@ fn host(image: &Path) -> Host {
         hardware: Hardware::default(),
         fstab: Vec::new(),
         swap_files: Vec::new(),
+        containers: Vec::new(),
         gaps: Vec::new(),
     }
 }

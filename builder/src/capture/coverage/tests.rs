@@ -9,6 +9,8 @@ use layout::{Bytes, Guid, Layout, mountinfo};
 
 use super::*;
 
+mod luks;
+
 const LINUX: &str = "0FC63DAF-8483-4772-8E79-3D69D8477DE4";
 const SUPERBLOCK: &[u8] = include_bytes!("../../../../layout/fixtures/ext4.superblock");
 
@@ -222,27 +224,73 @@ fn what_no_tool_tells_of_and_kinds_of_a_later_version_are_named() {
     let coverage = host.coverage(&[]);
     let (reason, system) = uncovered(&coverage, "/");
     assert!(reason.contains("/dev/dm-0: LVM's tools tell nothing of it") && system, "{reason}");
-    assert_eq!(uncovered(&coverage, "/srv"), ("btrfs comes with a later version", false));
+    assert_eq!(uncovered(&coverage, "/srv"), ("it could not be read", false));
     assert!(coverage.lacks_system());
 }
 
 #[test]
-fn a_root_filesystem_on_a_whole_disk_is_uncovered_and_carries_the_system() {
-    for content in [ext("root", ""), Content::Other("ext4".into())] {
-        let host = Host::default().device("vda", "disk", &[]).holds("vda", content).mounted("vda", "/", "ext4");
-        let coverage = host.coverage(&[]);
-        let (reason, system) = uncovered(&coverage, "/");
-        assert!(reason.contains("whole disk") && system, "{reason}");
-    }
+fn a_filesystem_on_a_whole_disk_comes_back() {
+    let host = |content| Host::default().device("vda", "disk", &[]).holds("vda", content).mounted("vda", "/", "ext4");
+    let coverage = host(ext("root", "")).coverage(&[]);
+    assert!(matches!(verdict(&coverage, "/dev/vda"), Verdict::Captured { .. }), "{:?}", coverage.items);
+    let unread = host(Content::Other("ext4".into())).coverage(&[]);
+    assert_eq!(uncovered(&unread, "/"), ("it could not be read", true));
 }
 
 #[test]
-fn a_dos_partition_table_is_uncovered() {
-    let mut host =
-        Host::default().device("sda", "disk", &[]).device("sda1", "part", &["sda"]).holds("sda1", ext("root", ""));
-    host.probes.insert("sda".into(), Probe { table: Some((Table::Mbr, Vec::new())), content: Content::Unknown });
-    let host = host.mounted("sda1", "/", "ext4");
-    assert!(uncovered(&host.coverage(&[]), "/").0.contains("MBR"));
+fn a_dos_table_comes_back_with_its_logical_partitions_and_says_nothing_of_the_extended_one() {
+    use layout::dos::{DosEntry, DosTable, Extended, guid_of, type_of};
+    let mut host = Host::default().device("sda", "disk", &[]);
+    let entry = |number, at| DosEntry { number, kind: 0x83, active: number == 1, described_at: at };
+    let part = |number, first_lba| layout::gpt::Partition {
+        number,
+        type_guid: type_of(0x83),
+        guid: guid_of(1, number),
+        name: String::new(),
+        attributes: 0,
+        first_lba,
+        sectors: 2048,
+    };
+    let table = DosTable {
+        signature: 1,
+        alignment: 2048,
+        boot_code: true,
+        entries: vec![entry(1, None), entry(5, Some(4096))],
+        extended: Some(Extended { number: 2, kind: 5, active: false, first_lba: 4096, sectors: 8192 }),
+    };
+    let probe =
+        Probe { table: Some((Table::Dos(table), vec![part(1, 2048), part(5, 6144)])), content: Content::Unknown };
+    host.probes.insert("sda".into(), probe);
+    for name in ["sda1", "sda2", "sda5"] {
+        host = host.device(name, "part", &["sda"]);
+    }
+    let host = host.holds("sda1", ext("root", "")).holds("sda5", ext("home", ""));
+    let host = host.holds("sda2", Content::Unknown).mounted("sda1", "/", "ext4").mounted("sda5", "/home", "ext4");
+    let coverage = host.coverage(&[]);
+    let captured = coverage.items.iter().filter(|item| matches!(item.verdict, Verdict::Captured { .. }));
+    assert_eq!((coverage.items.len(), captured.count()), (2, 2), "{:?}", coverage.items);
+}
+
+#[test]
+fn a_btrfs_comes_back_whole_or_not_at_all() {
+    let device = |bytes: &[u8]| {
+        let (btrfs, number) = layout::btrfs::Btrfs::parse(bytes).unwrap();
+        Content::Btrfs(btrfs, number)
+    };
+    let plain = device(include_bytes!("../../../../layout/fixtures/btrfs/plain.superblock"));
+    let host = workstation().gpt("sdb", &[(LINUX, plain)]).mounted("sdb1", "/srv", "btrfs");
+    assert!(matches!(verdict(&host.coverage(&[]), "/dev/sdb1"), Verdict::Captured { .. }));
+    let second = device(include_bytes!("../../../../layout/fixtures/btrfs/second.superblock"));
+    let Content::Btrfs(btrfs, _) = second.clone() else { panic!("no btrfs") };
+    let half = workstation().gpt("sdb", &[(LINUX, second.clone())]).mounted("sdb1", "/srv", "btrfs");
+    assert_eq!(uncovered(&half.coverage(&[]), "/srv"), ("1 of its 2 devices are here", false));
+    let first = Content::Btrfs(btrfs, 1);
+    let both = workstation().gpt("sdb", &[(LINUX, second), (LINUX, first)]).mounted("sdb1", "/srv", "btrfs");
+    let (layout, coverage) = (both.layout(), both.coverage(&[]));
+    let node = layout.nodes.iter().find(|node| matches!(node.kind, Kind::Btrfs(_))).unwrap();
+    let on: Vec<&str> = node.on.iter().map(|id| layout.node(id).unwrap().path.as_str()).collect();
+    assert_eq!(on, ["/dev/sdb2", "/dev/sdb1"], "in the order of their numbers");
+    assert!(coverage.restores(&node.id));
 }
 
 #[test]
