@@ -22,7 +22,7 @@ use crate::matching::{Choice, Match, MatchError, NO_DISK, Present, Why, match_di
 use crate::md::Array;
 use crate::solve::dos::{out_of_reach, solve_dos};
 use crate::solve::whole::solve_whole;
-use crate::solve::{Geometry, NewPartition, NewTable, SolveError, solve_gpt};
+use crate::solve::{Geometry, NewTable, SolveError, solve_gpt};
 use crate::swap::Swap;
 use crate::units::Bytes;
 use crate::vfat::Vfat;

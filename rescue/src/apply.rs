@@ -220,7 +220,7 @@ impl<'a> Applier<'a> {
     ///
     /// # Errors
     /// When something there is still in use.
-    fn unmount(&mut self) -> Result<()> {
+    pub fn unmount(&mut self) -> Result<()> {
         rustix::fs::sync();
         while let Some(path) = self.mounted.pop() {
             unmount(&path, UnmountFlags::empty()).or_stop(

@@ -9,9 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use tree::{Scratch, noise, small_vault};
-use vault::{
-    Backup, Contents, EntryPath, Erase, Finished, Identities, Kind, ManifestName, Named, Private, Prune, Vault,
-};
+use vault::{Backup, Contents, EntryPath, Erase, Finished, Identities, Kind, Named, Private, Prune, Vault};
 
 fn header() -> Vec<u8> {
     let mut bytes = vec![0; 300_000];
@@ -90,8 +88,8 @@ fn damage_to_a_private_part_is_found_without_and_with_a_key() {
 fn a_prune_and_an_erasure_keep_private_parts() {
     let (_scratch, vault, identities, contents) = setting();
     let _lock = vault.lock().unwrap();
-    let name = ManifestName::parse("manifests/host/1.json").unwrap();
     vault.put_manifest("host", 1, b"{}", b"sig").unwrap();
+    let name = vault.manifest_names().unwrap().remove(0);
     let named = [Named { name, contents: &contents }];
     let path = EntryPath::from_argument(b"drop").unwrap();
     let erase = Erase { snapshots: &named, others: &[], paths: &[path], identities: &identities };

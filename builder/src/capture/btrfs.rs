@@ -92,7 +92,7 @@ pub(super) fn look_aside(source: &Source, layout: &mut Layout, gaps: &mut Vec<Ga
 }
 
 /// Each captured btrfs of a layout with where its subvolumes are read.
-fn all<'a>(layout: &'a Layout, restores: impl Fn(&NodeId) -> bool) -> Vec<(&'a Node, &'a Btrfs, Reach)> {
+fn all(layout: &Layout, restores: impl Fn(&NodeId) -> bool) -> Vec<(&Node, &Btrfs, Reach)> {
     let captured = layout.nodes.iter().filter(|node| restores(&node.id));
     captured
         .filter_map(|node| match &node.kind {

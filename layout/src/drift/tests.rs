@@ -38,6 +38,7 @@ fn ext(uuid: &str) -> Kind {
         block_size: 4096,
         inode_size: 256,
         inodes: 65536,
+        details: crate::ext::Details::default(),
         reserved_blocks: 0,
         blocks: 262_144,
         default_mount_options: Vec::new(),
@@ -68,6 +69,7 @@ fn layout() -> Layout {
             path: "/".into(),
             fstype: "ext4".into(),
             options: "rw,relatime".into(),
+            subvolume: None,
         }],
     }
 }

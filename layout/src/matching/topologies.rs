@@ -142,6 +142,7 @@ fn host(recorded: &[Disk]) -> Layout {
             block_size: 4096,
             inode_size: 256,
             inodes: 1000,
+            details: crate::ext::Details::default(),
             reserved_blocks: 0,
             blocks: (OLD - 2) * 256,
             default_mount_options: Vec::new(),
@@ -157,7 +158,13 @@ fn host(recorded: &[Disk]) -> Layout {
         add(id("part"), vec![id("disk")], format!("/dev/sd{letter}1"), OLD - 2, Kind::Partition(partition));
         add(id("fs"), vec![id("part")], format!("/dev/sd{letter}1"), OLD - 2, Kind::Ext(ext));
         let path = if index == 0 { "/".to_owned() } else { format!("/data{index}") };
-        layout.mounts.push(Mount { node: id("fs"), path, fstype: "ext4".to_owned(), options: "rw".to_owned() });
+        layout.mounts.push(Mount {
+            node: id("fs"),
+            path,
+            fstype: "ext4".to_owned(),
+            options: "rw".to_owned(),
+            subvolume: None,
+        });
     }
     layout
 }

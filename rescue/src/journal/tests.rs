@@ -62,6 +62,7 @@ fn host() -> Layout {
         block_size: 4096,
         inode_size: 256,
         inodes: 100,
+        details: layout::ext::Details::default(),
         reserved_blocks: 0,
         blocks: 1000,
         default_mount_options: Vec::new(),
@@ -78,6 +79,7 @@ fn host() -> Layout {
         path: path.to_owned(),
         fstype: "ext4".to_owned(),
         options: "rw".to_owned(),
+        subvolume: None,
     };
     Layout { nodes, mounts: vec![mount("root", "/")] }
 }

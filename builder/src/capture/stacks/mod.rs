@@ -17,7 +17,7 @@ pub(super) fn stacks(source: &Source, devices: &[BlockDevice], gaps: &mut Vec<Ga
     if !source.is_live() {
         return Stacks::default();
     }
-    Stacks { lvm: lvm::report(devices, gaps), arrays: md::arrays(source, devices, gaps) }
+    Stacks { lvm: lvm::report(devices, gaps), arrays: md::arrays(source, devices, gaps), ..Stacks::default() }
 }
 
 /// The name in `devices` of the device that a tool calls `path`: tools know one device by several names (`/dev/md/root`, `/dev/dm-3`).
