@@ -111,9 +111,9 @@ mod tests {
         assert_eq!(entries.len(), 7);
         assert!(entries[0].opens("11111111-aaaa-4111-8111-111111111111", "/dev/vda2", None));
         assert!(entries[1].opens("22222222-2222-4222-8222-222222222222", "", None));
-        assert!(entries[4].opens("x", "/dev/sdb1", None) && entries[4].opens("x", "/dev/sdc1", Some("old")));
-        assert!(!entries[4].opens("x", "/dev/sdc1", Some("other")));
-        assert_eq!(entries[4].key, "none");
+        assert!(entries[3].opens("x", "/dev/sdb1", None) && entries[3].opens("x", "/dev/sdc1", Some("old")));
+        assert!(!entries[3].opens("x", "/dev/sdc1", Some("other")));
+        assert_eq!(entries[3].key, "none");
     }
 
     #[test]

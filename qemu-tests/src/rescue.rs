@@ -77,6 +77,7 @@ impl Outcome {
     pub fn report(&self) -> anyhow::Result<&Value> {
         match &self.verdict {
             Verdict::Restored(report) if report["verdict"] == "restored" => Ok(report),
+            Verdict::Restored(report) => bail!("restored, and not as it was: {:#}", report["differences"]),
             other => bail!("the rescue ended otherwise: {other:?}"),
         }
     }

@@ -146,7 +146,12 @@ impl Source<'_> {
         let Some(path) = EntryPath::from_argument(file.path.as_bytes()) else { return Ok(None) };
         let dest = memory.folder("snapshot")?;
         let select = Selection::Paths(vec![path]);
-        self.vault.restore(&Restore { select, ..Restore::new(self.contents, self.key, &dest) })?;
+        match self.vault.restore(&Restore { select, ..Restore::new(self.contents, self.key, &dest) }) {
+            Ok(_) => {}
+            // It was on a medium of its own, or left out: somebody is asked instead.
+            Err(error) if error.kind() == vault::Kind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
         let place = dest.join(file.path.trim_start_matches('/'));
         // A link would lead out of the folder.
         let inside = fs::canonicalize(&place).is_ok_and(|real| real == place) && place.is_file();

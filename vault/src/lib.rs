@@ -56,7 +56,7 @@ pub use private::{Private, PrivateRef};
 pub use progress::Progress;
 pub use prune::{Named, Prune, PrunePlan, Unused};
 pub use restore::{Restore, Restored, Selection};
-pub use source::{Exclusion, FLAGS_KEPT};
+pub use source::{Exclusion, FLAGS_KEPT, is_acl_alias};
 pub use store::{Board, Ext4Store, FolderStore, Lease, Lock, NewObject, Store};
 #[cfg(feature = "object-store")]
 pub use store::{BucketStore, S3};

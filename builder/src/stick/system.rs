@@ -135,7 +135,7 @@ impl System {
         let image = Path::new("/boot").join(format!("vmlinuz-{release}"));
         let kernel = sysroot.read(&image)?.with_context(|| format!("{} vanished", image.display()))?;
         let mut tree = frame(sources.rescue)?;
-        tools(&sysroot, &mut tree, &mut notes)?;
+        tools(&sysroot, &mut tree)?;
         let firmware = modules(&sysroot, &release, &mut tree, &mut notes)?;
         let archive = tree.archive();
         let configuration = sysroot.read(&Path::new("/boot").join(format!("config-{release}")))?;
@@ -249,7 +249,7 @@ fn frame(rescue: &Path) -> anyhow::Result<Tree> {
     Ok(tree)
 }
 
-fn tools(sysroot: &Sysroot, tree: &mut Tree, notes: &mut Vec<String>) -> anyhow::Result<()> {
+fn tools(sysroot: &Sysroot, tree: &mut Tree) -> anyhow::Result<()> {
     // A merged /usr first, so that programs and libraries land where their links lead.
     for link in ["/bin", "/sbin", "/lib", "/lib64"] {
         if let Ok(target) = std::fs::read_link(sysroot.outside(Path::new(link))) {
@@ -268,17 +268,8 @@ fn tools(sysroot: &Sysroot, tree: &mut Tree, notes: &mut Vec<String>) -> anyhow:
             return Err(refusal(Exit::Failed, message));
         }
     }
-    let mut absent = Vec::new();
     for name in STORAGE.iter().chain(WELCOME) {
-        if !add(&programs, tree, name)? {
-            absent.push(*name);
-        }
-    }
-    if absent.contains(&"efibootmgr") {
-        notes.push(
-            "efibootmgr is not installed: the rescue can only restore boot entries through the restored system's own"
-                .into(),
-        );
+        add(&programs, tree, name)?;
     }
     for setting in SETTINGS.iter().chain(LOADED) {
         tree.copy(sysroot, Path::new(setting), Group::Programs)?;

@@ -72,8 +72,8 @@ fn a_btrfs_is_made_with_its_subvolumes_and_locked_when_all_is_done() {
     assert_eq!(
         words(&plan.before),
         [
-            "save the old boot code and partition tables of /dev/vda",
-            "save the old boot code and partition tables of /dev/vdb",
+            "save the old boot code, tables and headers of /dev/vda (6.00 MiB)",
+            "save the old boot code, tables and headers of /dev/vdb (2.00 MiB)",
             "clear boot code and old signatures on /dev/vda",
             "write the DOS partition table of /dev/vda (2 partitions)",
             "clear boot code and old signatures on /dev/vdb",

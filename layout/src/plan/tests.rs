@@ -148,7 +148,7 @@ fn steps_come_in_an_order_that_leaves_the_disk_unbootable_to_the_end() {
     assert_eq!(
         before,
         [
-            "save the old boot code, tables and headers of /dev/nvme0n1 (8.00 MiB)",
+            "save the old boot code, tables and headers of /dev/nvme0n1 (12.0 MiB)",
             "clear boot code and old signatures on /dev/nvme0n1",
             "write the partition table of /dev/nvme0n1 (5 partitions)",
             "make swap u-swap on /dev/nvme0n1p3",
@@ -175,8 +175,7 @@ fn the_plan_prints_what_is_destroyed_what_is_made_and_why() {
     let text = plan(&host(), &captured, &[stick(), target()], &[]).unwrap().to_string();
     assert_eq!(
         text,
-        "\
-           recorded                       HERE, AND OVERWRITTEN
+        "           recorded                       HERE, AND OVERWRITTEN
   disk     /dev/old                       /dev/nvme0n1
   serial   OLD                            NEW
   model    Model                          Model

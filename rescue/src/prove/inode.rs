@@ -86,7 +86,8 @@ fn check_xattrs(path: &Path, entry: &Entry, check: &mut impl FnMut(&str, String,
         Err(error) => return Err(error.into()),
     };
     let mut found = Vec::new();
-    for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+    let names = names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    for name in names.filter(|name| !vault::is_acl_alias(name)) {
         let mut value = vec![0; 64 * 1024];
         let length = rustix::fs::lgetxattr(path, name, &mut value[..])?;
         value.truncate(length);

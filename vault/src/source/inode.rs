@@ -148,7 +148,7 @@ fn xattrs_of(fd: BorrowedFd<'_>, by_path: bool) -> io::Result<Xattrs> {
         Err(other) => return Err(other.into()),
     };
     let mut all = Vec::new();
-    for name in names.split(|b| *b == 0).filter(|name| !name.is_empty() && !is_alias(name)) {
+    for name in names.split(|b| *b == 0).filter(|name| !name.is_empty() && !is_acl_alias(name)) {
         let get = |buffer: &mut [u8]| match by_path {
             true => rustix::fs::getxattr(path.as_str(), name, buffer),
             false => rustix::fs::fgetxattr(fd, name, buffer),
@@ -174,7 +174,8 @@ fn xattrs_of(fd: BorrowedFd<'_>, by_path: bool) -> io::Result<Xattrs> {
 }
 
 /// XFS lists its ACLs a second time, under the names that IRIX gave them; elsewhere these would be strange attributes.
-fn is_alias(name: &[u8]) -> bool {
+#[must_use]
+pub fn is_acl_alias(name: &[u8]) -> bool {
     name.starts_with(b"trusted.SGI_ACL_")
 }
 

@@ -6,6 +6,6 @@ mod inode;
 mod walk;
 
 pub use exclude::Exclusion;
-pub use inode::FLAGS_KEPT;
+pub use inode::{FLAGS_KEPT, is_acl_alias};
 pub(crate) use inode::{Facts, each_extent, extents_of, facts_of, project_of, read_link, set_project, take_attributes};
 pub(crate) use walk::{Found, Walk, open_beneath};
