@@ -42,7 +42,7 @@ test: packages
 	cargo fmt --all --check
 	@$(MAKE) --no-print-directory -j2 lints $(SAMPLE)/raw.env
 	@$(MAKE) --no-print-directory units
-	@$(MAKE) --no-print-directory scenarios
+	@$(MAKE) --no-print-directory scenarios SCENARIOS="$(QUICK)"
 
 .PHONY: lints units storage
 lints:
@@ -54,7 +54,7 @@ units:
 	@sh scripts/install.sh scripts/s3/packages.txt
 	@if cargo nextest --version >/dev/null 2>&1; then \
 	    cargo nextest run --workspace --exclude qemu-tests -E 'not (binary(s3) | binary(rclone))' && \
-	    cargo nextest run -p qemu-tests --lib && $(MAKE) --no-print-directory storage; \
+	    cargo nextest run --workspace --lib -E 'package(qemu-tests)' && $(MAKE) --no-print-directory storage; \
 	else \
 	    cargo test --workspace --exclude qemu-tests && cargo test -p qemu-tests --lib; \
 	fi
@@ -62,11 +62,13 @@ units:
 # Vaults in object storage, behind rclone and over SFTP, against servers that the tests start.
 storage:
 	@sh scripts/install.sh scripts/s3/packages.txt
-	cargo test -p builder --test s3 --test rclone
+	cargo test --workspace --test s3 --test rclone
 
 # One machine at a time: two processors do not emulate four. SCENARIOS="lvm raid" runs those only. The packages are the same as for
 # `programs`, so that nothing is compiled twice.
 SCENARIOS = $(basename $(notdir $(wildcard qemu-tests/tests/*.rs)))
+# Those that `make test` runs: the whole way, and each promise once. The others take more than ten minutes each under emulation.
+QUICK = bios first_snapshot larger_disk lvm silence tampered_manifest tampered_segment tampered_slot typed_consent uefi wrong_key
 scenarios: programs $(SAMPLE)/raw.env
 	cargo test --release -p builder -p rescue -p qemu-tests $(addprefix --test ,$(SCENARIOS)) --no-fail-fast -- --test-threads=1 --nocapture
 
