@@ -56,7 +56,7 @@ fn a_mirrored_host_boots_from_both_disks_and_from_each_alone() -> anyhow::Result
     let alone = Patient { disk: second, serial, more: Vec::new(), ..patient }.uefi();
     let mut running = alone.boot("alone")?;
     say(&format!("    the second disk alone is up after {} s", running.elapsed().as_secs()));
-    assert!(running.output("mdadm --detail /dev/md/root", LIMIT)?.contains("clean, degraded"));
+    assert!(running.output("mdadm --detail /dev/md/root", LIMIT)?.contains(", degraded"));
     same_census(&mut running, &captured.census(1)?)?;
     running.quit()?;
     say("scenario raid holds");
