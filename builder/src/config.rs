@@ -254,6 +254,13 @@ mod tests {
     }
 
     #[test]
+    fn a_preview_that_there_is_not_is_refused() {
+        assert_eq!(Config::parse("version = 1\npreview = [\"luks\"]\n").unwrap().preview, ["luks"]);
+        let error = Config::parse("version = 1\npreview = [\"zfs\"]\n").unwrap_err();
+        assert_eq!(error, "preview = [\"zfs\"]: there is btrfs, luks, dos, whole-disk");
+    }
+
+    #[test]
     fn volume_keys_are_kept_only_where_the_configuration_says_so() {
         assert!(!Config::parse("version = 1\n").unwrap().luks.keep_volume_key);
         assert!(Config::parse("version = 1\n[luks]\nkeep_volume_key = true\n").unwrap().luks.keep_volume_key);

@@ -10,6 +10,11 @@ use super::coverage::SYSTEM;
 /// The names that `preview` takes.
 pub const NAMES: &[&str] = &["btrfs", "luks", "dos", "whole-disk"];
 
+/// Whether the configuration names a preview.
+pub(super) fn is_allowed(name: &str, allowed: &[String]) -> bool {
+    allowed.iter().any(|one| one == name)
+}
+
 /// Takes back the word on everything that depends on a preview which is not among `allowed`.
 pub(super) fn hold_back(layout: &Layout, coverage: &mut Coverage, allowed: &[String]) {
     for item in &mut coverage.items {
@@ -17,7 +22,7 @@ pub(super) fn hold_back(layout: &Layout, coverage: &mut Coverage, allowed: &[Str
             continue;
         };
         let below = layout.below(&node.id).into_iter().chain([node]);
-        let missing = below.filter_map(preview).find(|name| !allowed.iter().any(|one| one == name));
+        let missing = below.filter_map(preview).find(|name| !is_allowed(name, allowed));
         if let Some(name) = missing {
             item.verdict = Verdict::Uncovered {
                 reason: format!(
@@ -40,5 +45,46 @@ fn preview(node: &Node) -> Option<&'static str> {
             _ => None,
         },
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use layout::{Bytes, NodeId, Volatile};
+    use manifest::host::Item;
+
+    use super::*;
+
+    #[test]
+    fn what_depends_on_a_preview_is_not_counted_on_until_the_configuration_names_it() {
+        let id = |name: &str| NodeId(name.to_owned());
+        let node = |name: &str, on: &[&str], kind| Node {
+            id: id(name),
+            on: on.iter().map(|below| id(below)).collect(),
+            path: format!("/dev/{name}"),
+            size: Bytes(1),
+            kind,
+        };
+        let other = || Kind::Opaque(layout::Opaque { what: "other".to_owned() });
+        let volatile = Kind::Volatile(Volatile { name: "swap".to_owned() });
+        let nodes = vec![node("swap", &[], volatile), node("on-it", &["swap"], other()), node("beside", &[], other())];
+        let layout = Layout { nodes, mounts: Vec::new() };
+        let item = |name: &str| Item {
+            node: id(name),
+            path: String::new(),
+            what: String::new(),
+            mount: None,
+            verdict: Verdict::Captured { how: "h".to_owned() },
+        };
+        let held = |allowed: &[String]| {
+            let items = vec![item("swap"), item("on-it"), item("beside")];
+            let mut coverage = Coverage { items, exclusions: Vec::new(), unused_waivers: Vec::new() };
+            hold_back(&layout, &mut coverage, allowed);
+            let uncovered = |item: &Item| matches!(item.verdict, Verdict::Uncovered { .. });
+            coverage.items.iter().map(uncovered).collect::<Vec<_>>()
+        };
+        assert_eq!(held(&[]), [true, true, false]);
+        assert_eq!(held(&["btrfs".to_owned()]), [true, true, false]);
+        assert_eq!(held(&["luks".to_owned()]), [false, false, false]);
     }
 }

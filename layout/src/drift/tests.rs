@@ -1,3 +1,5 @@
+//! What counts as drift, on small layouts made by hand.
+
 use super::*;
 use crate::disk::{Disk, Table};
 use crate::ext::Ext;

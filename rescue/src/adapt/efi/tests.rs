@@ -1,3 +1,5 @@
+//! Boot entries, settled in a folder that stands in for the firmware's variables.
+
 use std::path::Path;
 
 use super::*;

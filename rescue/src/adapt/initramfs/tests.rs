@@ -1,3 +1,5 @@
+//! Listings of archives that cpio and the compressors made, and of a real initramfs.
+
 use std::process::{Command, Stdio};
 
 use super::*;
