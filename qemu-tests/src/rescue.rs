@@ -10,8 +10,8 @@ use vm::{Bus, Disk, Firmware, Machine, Running, VmError};
 use crate::capture::STICK_SERIAL;
 use crate::{census, place, sample};
 
-/// Between two events of a rescue that works: checking a stick of some hundred megabytes is the longest.
-const EVENT_LIMIT: Duration = Duration::from_secs(300);
+/// Between two events of a rescue that works: checking some hundred megabytes on the slowest stick is the longest.
+const EVENT_LIMIT: Duration = Duration::from_secs(600);
 const END_LIMIT: Duration = Duration::from_secs(120);
 const COMMAND_LIMIT: Duration = Duration::from_secs(120);
 
@@ -32,6 +32,8 @@ pub struct Patient {
     pub serial: String,
     /// Its other disks: image and serial number of each, attached as the first one is.
     pub more: Vec<(PathBuf, String)>,
+    /// The memory of its TPM, where it has one.
+    pub tpm: Option<PathBuf>,
 }
 
 /// How the stick's work ended.
@@ -109,7 +111,7 @@ impl Patient {
         let disk = folder.join("disk.img");
         vm::blank(&disk, size)?;
         let (name, serial) = (name.to_owned(), serial.to_owned());
-        Ok(Self { name, accel, firmware: Firmware::Bios, disk, bus, serial, more: Vec::new() })
+        Ok(Self { name, accel, firmware: Firmware::Bios, disk, bus, serial, more: Vec::new(), tpm: None })
     }
 
     /// Adds another empty disk, beside the first one.
@@ -123,12 +125,25 @@ impl Patient {
         Ok(self)
     }
 
+    /// With a TPM that has never been used.
+    #[must_use]
+    pub fn with_tpm(mut self) -> Self {
+        self.tpm = Some(self.disk.with_extension("tpm"));
+        self
+    }
+
     /// A machine with all its disks.
-    fn machine(&self, name: &str) -> anyhow::Result<Machine> {
-        let machine = Machine::new(&format!("{}-{name}", self.name), place::logs()?, self.accel)
+    fn machine(&self, name: &str, disk: impl Fn(Disk) -> Disk) -> anyhow::Result<Machine> {
+        let mut machine = Machine::new(&format!("{}-{name}", self.name), place::logs()?, self.accel)
             .firmware(self.firmware.clone())
-            .disk(Disk::new(&self.disk, self.bus, &self.serial));
-        Ok(self.more.iter().fold(machine, |machine, (image, serial)| machine.disk(Disk::new(image, self.bus, serial))))
+            .disk(disk(Disk::new(&self.disk, self.bus, &self.serial)));
+        for (image, serial) in &self.more {
+            machine = machine.disk(disk(Disk::new(image, self.bus, serial)));
+        }
+        Ok(match &self.tpm {
+            Some(state) => machine.tpm(state),
+            None => machine,
+        })
     }
 
     /// Starts it from its own disks, with nothing else plugged in. What it writes is thrown away, so that the disks stay as the rescue
@@ -137,13 +152,7 @@ impl Patient {
     /// # Errors
     /// When it does not come up with every service, or with other filesystems than fstab names.
     pub fn boot(&self, name: &str) -> anyhow::Result<Running> {
-        let mut machine = Machine::new(&format!("{}-{name}", self.name), place::logs()?, self.accel)
-            .firmware(self.firmware.clone())
-            .disk(Disk::new(&self.disk, self.bus, &self.serial).snapshot());
-        for (image, serial) in &self.more {
-            machine = machine.disk(Disk::new(image, self.bus, serial).snapshot());
-        }
-        let mut running = machine.start()?;
+        let mut running = self.machine(name, Disk::snapshot)?.start()?;
         sample::await_up(&mut running)?;
         running.output("findmnt --verify", COMMAND_LIMIT)?;
         Ok(running)
@@ -162,7 +171,8 @@ impl Patient {
     /// # Errors
     /// When QEMU does not start.
     pub fn boot_stick(&self, stick: &Path, key: Option<&Path>) -> anyhow::Result<Running> {
-        let mut machine = self.machine("rescue")?.disk(Disk::new(stick, Bus::Usb, STICK_SERIAL).snapshot().boot(0));
+        let mut machine =
+            self.machine("rescue", |disk| disk)?.disk(Disk::new(stick, Bus::Usb, STICK_SERIAL).snapshot().boot(0));
         if let Some(key) = key {
             machine = machine.disk(Disk::new(key, Bus::Usb, "LBKEY").snapshot());
         }
