@@ -1,5 +1,6 @@
 //! The command line as clap sees it. Parsing only: no file is opened here.
 
+pub mod guests;
 pub mod host;
 pub mod key;
 
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::guests::{Guests, ListGuests, VerifyArchives};
 pub use self::host::{Check, Doctor, Layout, Live};
 pub use self::key::{Audit, Key, Recovery};
 use crate::location::Location;
@@ -76,6 +78,9 @@ pub enum Command {
     Layout(Layout),
     /// Tell before the disaster what would hinder a restore
     Doctor(Doctor),
+    /// Guests of this host's hypervisor: which there are, and whether their backups are whole
+    #[command(subcommand)]
+    Guests(Guests),
     /// Print completions for a shell
     Completions {
         /// Which shell

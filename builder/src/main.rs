@@ -11,6 +11,7 @@ mod audit;
 mod capture;
 mod checks;
 mod cli;
+mod cluster;
 mod commands;
 mod config;
 mod copying;
@@ -86,6 +87,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Attest(args) => commands::attest::run(&context, args),
         Command::Layout(args) => commands::layout::run(&context, args),
         Command::Doctor(args) => commands::doctor::run(&context, args),
+        Command::Guests(args) => commands::guests::run(&context, args),
         Command::Completions { .. } | Command::Man { .. } => Ok(Exit::Done),
     }
 }

@@ -10,13 +10,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("exec", &[]),
     ("initramfs", &[]),
     ("vault", &[]),
+    ("guests", &[]),
     ("manifest", &["layout"]),
     ("vm", &["exec"]),
-    ("builder", &["layout", "manifest", "vault", "exec", "initramfs", "vm"]),
+    ("builder", &["layout", "manifest", "vault", "exec", "initramfs", "guests", "vm"]),
     ("rescue", &["layout", "manifest", "vault", "exec"]),
     ("qemu-tests", &["vm", "layout", "manifest"]),
     ("bench", &["exec"]),
-    ("fuzz", &["layout", "manifest", "vault", "exec"]),
+    ("fuzz", &["layout", "manifest", "vault", "exec", "guests"]),
 ];
 
 /// The design card's crates, each in use by a program that ships.

@@ -4,6 +4,7 @@
 //! A crash that libFuzzer finds becomes a file in `corpus/`. The target for `config.toml` is in the builder, which owns it.
 
 mod archive;
+mod guest;
 mod machine;
 mod signed;
 #[path = "../../builder/src/capture/table.rs"]
@@ -11,6 +12,7 @@ mod signed;
 mod table;
 
 pub use archive::{catalogue, key_file, member, vault_json};
+pub use guest::{guest_archive, guest_config};
 pub use machine::{gpt, plan, probe};
 pub use signed::{manifest, order, signature};
 
@@ -21,6 +23,8 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("catalogue", catalogue),
     ("gpt", gpt),
+    ("guest_archive", guest_archive),
+    ("guest_config", guest_config),
     ("key_file", key_file),
     ("manifest", manifest),
     ("member", member),

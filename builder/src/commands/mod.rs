@@ -9,6 +9,7 @@ pub mod diff;
 pub mod doctor;
 pub mod erase;
 pub mod extract;
+pub mod guests;
 pub mod init;
 pub mod key;
 pub mod layout;

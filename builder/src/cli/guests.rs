@@ -1,0 +1,37 @@
+//! Commands about the guests of this host's hypervisor.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// Guests of this host's hypervisor.
+#[derive(Debug, Subcommand)]
+pub enum Guests {
+    /// List the guests of a Proxmox node, their newest backups, and what no backup holds; exit code 3 when something would not come back
+    List(ListGuests),
+    /// Read archives of guests to their end and name every fault; exit code 21 when there is one. Needs neither a vault nor a key
+    Verify(VerifyArchives),
+}
+
+#[derive(Debug, Args)]
+pub struct ListGuests {
+    /// The cluster's database; it is copied consistently, and may be in use
+    #[arg(long, value_name = "FILE", default_value = "/var/lib/pve-cluster/config.db")]
+    pub database: PathBuf,
+    /// The node whose guests are meant [default: this host's name, or the only node]
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// A backup that is older is no recent one
+    #[arg(long, value_name = "DURATION", default_value = "2d", value_parser = crate::size::parse_days)]
+    pub max_age: i64,
+    /// Root of the host
+    #[arg(long, hide = true, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArchives {
+    /// Archives of vzdump: VMA or tar; plain, or compressed by zstd or gzip
+    #[arg(required = true, value_name = "ARCHIVE")]
+    pub archives: Vec<PathBuf>,
+}
