@@ -10,8 +10,8 @@ use vm::{Bus, Disk, Firmware, Machine, Running, VmError};
 use crate::capture::STICK_SERIAL;
 use crate::{census, place, sample};
 
-/// Between two events of a rescue that works: checking a stick of some hundred megabytes is the longest.
-const EVENT_LIMIT: Duration = Duration::from_secs(300);
+/// Between two events of a rescue that works: making an initramfs anew is the longest, four minutes on an idle machine.
+const EVENT_LIMIT: Duration = Duration::from_secs(900);
 const END_LIMIT: Duration = Duration::from_secs(120);
 const COMMAND_LIMIT: Duration = Duration::from_secs(120);
 
@@ -22,7 +22,7 @@ pub struct Patient {
     pub name: String,
     /// How machines run here.
     pub accel: vm::Accel,
-    /// What starts it: [`Firmware::Bios`] or [`Firmware::Uefi`].
+    /// What starts it: [`Firmware::Bios`], [`Firmware::Uefi`] or [`Firmware::SecureBoot`].
     pub firmware: Firmware,
     /// The image of its disk.
     pub disk: PathBuf,
@@ -32,6 +32,8 @@ pub struct Patient {
     pub serial: String,
     /// Its other disks: image and serial number of each, attached as the first one is.
     pub more: Vec<(PathBuf, String)>,
+    /// Bytes of its disks' sectors, where they are not 512.
+    pub sector: Option<u32>,
 }
 
 /// How the stick's work ended.
@@ -93,6 +95,14 @@ impl Outcome {
         }
     }
 
+    /// The first event of this name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn event(&self, name: &str) -> anyhow::Result<&Value> {
+        self.events.iter().find(|event| event["event"] == name).with_context(|| format!("no event `{name}` came"))
+    }
+
     /// How many events have this name.
     #[must_use]
     pub fn count(&self, name: &str) -> usize {
@@ -109,7 +119,7 @@ impl Patient {
         let disk = folder.join("disk.img");
         vm::blank(&disk, size)?;
         let (name, serial) = (name.to_owned(), serial.to_owned());
-        Ok(Self { name, accel, firmware: Firmware::Bios, disk, bus, serial, more: Vec::new() })
+        Ok(Self { name, accel, firmware: Firmware::Bios, disk, bus, serial, more: Vec::new(), sector: None })
     }
 
     /// Adds another empty disk, beside the first one.
@@ -123,12 +133,20 @@ impl Patient {
         Ok(self)
     }
 
-    /// A machine with all its disks.
-    fn machine(&self, name: &str) -> anyhow::Result<Machine> {
-        let machine = Machine::new(&format!("{}-{name}", self.name), place::logs()?, self.accel)
-            .firmware(self.firmware.clone())
-            .disk(Disk::new(&self.disk, self.bus, &self.serial));
-        Ok(self.more.iter().fold(machine, |machine, (image, serial)| machine.disk(Disk::new(image, self.bus, serial))))
+    /// A machine with these disks.
+    fn machine(&self, name: &str, disks: impl Iterator<Item = Disk>) -> anyhow::Result<Machine> {
+        let machine = Machine::new(&format!("{}-{name}", self.name), place::logs()?, self.accel);
+        Ok(disks.fold(machine.firmware(self.firmware.clone()), Machine::disk))
+    }
+
+    /// All its disks.
+    fn disks(&self) -> impl Iterator<Item = Disk> {
+        let first = std::iter::once((&self.disk, &self.serial));
+        let disks = first.chain(self.more.iter().map(|(image, serial)| (image, serial)));
+        disks.map(|(image, serial)| {
+            let disk = Disk::new(image, self.bus, serial);
+            self.sector.map_or(disk.clone(), |bytes| disk.sectors(bytes))
+        })
     }
 
     /// Starts it from its own disks, with nothing else plugged in. What it writes is thrown away, so that the disks stay as the rescue
@@ -137,13 +155,15 @@ impl Patient {
     /// # Errors
     /// When it does not come up with every service, or with other filesystems than fstab names.
     pub fn boot(&self, name: &str) -> anyhow::Result<Running> {
-        let mut machine = Machine::new(&format!("{}-{name}", self.name), place::logs()?, self.accel)
-            .firmware(self.firmware.clone())
-            .disk(Disk::new(&self.disk, self.bus, &self.serial).snapshot());
-        for (image, serial) in &self.more {
-            machine = machine.disk(Disk::new(image, self.bus, serial).snapshot());
-        }
-        let mut running = machine.start()?;
+        self.boot_beside(name, Vec::new())
+    }
+
+    /// As [`boot`](Self::boot), with more plugged in. What starts first is the firmware's affair.
+    ///
+    /// # Errors
+    /// As [`boot`](Self::boot).
+    pub fn boot_beside(&self, name: &str, more: Vec<Disk>) -> anyhow::Result<Running> {
+        let mut running = self.machine(name, self.disks().map(Disk::snapshot).chain(more))?.start()?;
         sample::await_up(&mut running)?;
         running.output("findmnt --verify", COMMAND_LIMIT)?;
         Ok(running)
@@ -156,17 +176,30 @@ impl Patient {
         self
     }
 
+    /// Starts by UEFI that enforces Secure Boot, with a variable store of its own.
+    #[must_use]
+    pub fn secure_boot(mut self) -> Self {
+        self.firmware = Firmware::SecureBoot { vars: self.disk.with_extension("secure.vars") };
+        self
+    }
+
     /// Starts it from the stick; `key` is plugged in as well where there is one. What the rescue writes to the stick is
     /// thrown away.
     ///
     /// # Errors
     /// When QEMU does not start.
     pub fn boot_stick(&self, stick: &Path, key: Option<&Path>) -> anyhow::Result<Running> {
-        let mut machine = self.machine("rescue")?.disk(Disk::new(stick, Bus::Usb, STICK_SERIAL).snapshot().boot(0));
-        if let Some(key) = key {
-            machine = machine.disk(Disk::new(key, Bus::Usb, "LBKEY").snapshot());
-        }
-        Ok(machine.start()?)
+        let mut plugged = plugged(stick, key);
+        plugged[0] = plugged[0].clone().boot(0);
+        Ok(self.machine("rescue", self.disks().chain(plugged))?.start()?)
+    }
+
+    /// As [`boot_stick`](Self::boot_stick), where the firmware's own variables say that the stick comes first.
+    ///
+    /// # Errors
+    /// When QEMU does not start.
+    pub fn boot_stick_by_variables(&self, stick: &Path, key: Option<&Path>) -> anyhow::Result<Running> {
+        Ok(self.machine("rescue-again", self.disks().chain(plugged(stick, key)))?.start()?)
     }
 
     /// Starts it from its own disk, with nothing else plugged in. What it writes is thrown away, so that the disk stays
@@ -189,6 +222,13 @@ impl Patient {
         ensure!(whole, "the restored system swaps to {swap:?}, not to its partition and its file");
         Ok(running)
     }
+}
+
+/// The stick, and the key where there is one, as they are plugged in. What is written to them is thrown away.
+#[must_use]
+pub fn plugged(stick: &Path, key: Option<&Path>) -> Vec<Disk> {
+    let sticks = std::iter::once((stick, STICK_SERIAL)).chain(key.map(|key| (key, "LBKEY")));
+    sticks.map(|(image, serial)| Disk::new(image, Bus::Usb, serial).snapshot()).collect()
 }
 
 /// An answer for [`follow`]: there is an order and nobody there, so a question is a failure.

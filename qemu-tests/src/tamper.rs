@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
+use assert_cmd::Command;
 use ext4_view::{Ext4, Ext4Read};
 use fatfs::{FileSystem, FsOptions};
 use gpt::GptConfig;
@@ -63,6 +64,23 @@ pub fn read_esp(stick: &Path, path: &str) -> anyhow::Result<Vec<u8>> {
         volume.root_dir().open_file(path).with_context(|| format!("opening {path} of {}", stick.display()))?;
     file.read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Replaces a file of the ESP, or adds it.
+///
+/// # Errors
+/// When the stick cannot be written, or mtools is missing.
+pub fn replace_esp(stick: &Path, path: &str, content: &[u8]) -> anyhow::Result<()> {
+    let image = format!("{}@@{}", stick.display(), slice(stick, ESP)?.start);
+    let target = format!("::{path}");
+    let copied = Command::new("mcopy")
+        .env("MTOOLS_SKIP_CHECK", "1")
+        .args(["-o", "-i", &image, "-", &target])
+        .write_stdin(content)
+        .output()?;
+    ensure!(copied.status.success(), "mcopy {path}: {}", String::from_utf8_lossy(&copied.stderr));
+    ensure!(read_esp(stick, path)? == content, "{path} of {} reads back as something else", stick.display());
+    Ok(())
 }
 
 /// Turns over one bit of a file on the medium, `at` bytes behind the file's beginning. The file is found by its
