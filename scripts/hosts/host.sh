@@ -16,7 +16,8 @@ out=$(cd "$3" && pwd)
 tree=$out/tree
 
 # Adds packages to the tree. This machine's apt looks up what they need there and downloads it, once; the tree's own dpkg installs it.
-add_packages() {
+add_packages() (
+    set -eu
     debs=$trees/debs/$layout
     mkdir -p "$debs/partial" "$out/apt/lists/partial"
     keys=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -33,14 +34,16 @@ add_packages() {
     for name in $(get --simulate install "$@" | sed -n 's/^Inst \([^ ]*\) .*/\1/p'); do cp "$debs/${name}"_*.deb "$tree/debs/"; done
     DEBIAN_FRONTEND=noninteractive chroot "$tree" sh -c 'exec dpkg --install /debs/*.deb'
     rm -rf "$tree/debs" "$out/apt"
-}
+)
 
 rm -rf "$tree"
 cp -a --reflink=auto "$trees/tree" "$tree"
 if [ -e "$here/$layout/packages.txt" ]; then
+    # Not in a condition: there `set -e` means nothing.
+    trap 'tail -n 20 "$out/packages.log" >&2' EXIT
     # shellcheck disable=SC2046  # a list of names
-    add_packages $(grep -v '^#' "$here/$layout/packages.txt") >"$out/packages.log" 2>&1 ||
-        { tail -n 20 "$out/packages.log" >&2; exit 1; }
+    add_packages $(grep -v '^#' "$here/$layout/packages.txt") >"$out/packages.log" 2>&1
+    trap - EXIT
 fi
 echo "$layout" >"$tree/etc/hostname"
 printf '127.0.0.1\tlocalhost\n127.0.1.1\t%s\n::1\tlocalhost ip6-localhost\n' "$layout" >"$tree/etc/hosts"
