@@ -16,6 +16,7 @@ use crate::btrfs::Btrfs;
 use crate::disk::Table;
 use crate::dos::DosTable;
 use crate::ext::Ext;
+use crate::gpt::BIOS_BOOT;
 use crate::graph::{Kind, Layout, Mount, Node, NodeId};
 use crate::luks::Luks;
 use crate::lvm::{Form, LogicalVolume, PhysicalVolume, VolumeGroup};
@@ -94,6 +95,8 @@ pub enum Step {
         old: Bytes,
         /// Size now.
         new: Bytes,
+        /// Bytes of the disk's logical sector.
+        logical_sector: u32,
     },
     /// Make a btrfs filesystem and its subvolumes.
     MakeBtrfs {
@@ -342,6 +345,7 @@ pub fn plan(
         plan.disks.push(plan_disk(layout, &found, present)?);
     }
     plan.notes.extend(plan.disks.iter().filter_map(DiskPlan::unreachable));
+    plan.notes.extend(plan.disks.iter().filter_map(DiskPlan::by_uefi_only));
     let places = places(layout, &plan.disks).map_err(|source| PlanError::Volumes { source })?;
     let taken = |disk: &&Present| !plan.disks.iter().any(|one| one.target.path == disk.path);
     plan.untouched = present.iter().filter(taken).cloned().collect();
@@ -510,6 +514,29 @@ impl Plan {
 }
 
 impl DiskPlan {
+    /// Whether GRUB for BIOS starts from it: firmware of that kind, and GRUB for it, read sectors of 512 bytes only.
+    #[must_use]
+    pub fn starts_by_bios(&self) -> bool {
+        self.table.logical_sector == 512 && self.had_bios_boot()
+    }
+
+    /// GRUB for BIOS has a place on it: a partition of its own, or the gap behind a DOS table where the host had it.
+    fn had_bios_boot(&self) -> bool {
+        let partition = self.table.partitions.iter().any(|part| part.entry.type_guid.as_str() == BIOS_BOOT);
+        partition || self.dos.as_ref().is_some_and(|table| table.boot_code)
+    }
+
+    /// A word on a disk that GRUB for BIOS was on and cannot be on.
+    fn by_uefi_only(&self) -> Option<String> {
+        let sector = self.table.logical_sector;
+        (self.had_bios_boot() && !self.starts_by_bios()).then(|| {
+            format!(
+                "{} has sectors of {sector} bytes: it starts by UEFI only, and GRUB for BIOS is not put on it",
+                self.target.path
+            )
+        })
+    }
+
     /// A word on what a DOS table leaves unused at the end of a large disk.
     fn unreachable(&self) -> Option<String> {
         let geometry = Geometry { size: self.target.size, logical_sector: self.target.disk.logical_sector };

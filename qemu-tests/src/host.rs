@@ -42,6 +42,8 @@ pub struct Host {
     folder: PathBuf,
     accel: Accel,
     stamp: String,
+    /// Its firmware starts signed loaders only.
+    secure: bool,
 }
 
 impl Host {
@@ -59,7 +61,7 @@ impl Host {
         let accel = Accel::choose(&trees, &trees.join("vmlinuz"))?;
         let disks: Vec<String> = layout.disks.iter().map(|(serial, size)| format!("{serial} {size}\n")).collect();
         let stamp = format!("{}{}", stamp(layout.name)?, disks.concat());
-        let host = Self { layout, folder: trees.join(layout.name), accel, stamp };
+        let host = Self { layout, folder: trees.join(layout.name), accel, stamp, secure: false };
         let kept = host.folder.join("stamp");
         if std::fs::read_to_string(&kept).unwrap_or_default() != host.stamp {
             let _ = std::fs::remove_file(&kept);
@@ -67,6 +69,13 @@ impl Host {
             std::fs::write(&kept, &host.stamp).with_context(|| format!("writing {}", kept.display()))?;
         }
         Ok(host)
+    }
+
+    /// The host on a machine that enforces Secure Boot.
+    #[must_use]
+    pub fn secured(mut self) -> Self {
+        self.secure = true;
+        self
     }
 
     /// How machines run here.
@@ -110,7 +119,10 @@ impl Host {
     pub fn start(&self, name: &str, folder: &Path, more: Vec<Disk>) -> anyhow::Result<Running> {
         let mut machine = Machine::new(name, place::logs()?, self.accel);
         if self.layout.uefi {
-            machine = machine.firmware(Firmware::Uefi { vars: folder.join("source.vars") });
+            let vars = folder.join("source.vars");
+            let _ = std::fs::remove_file(&vars);
+            machine =
+                machine.firmware(if self.secure { Firmware::SecureBoot { vars } } else { Firmware::Uefi { vars } });
         }
         for (index, (serial, _)) in (0..).zip(self.layout.disks) {
             machine = machine.disk(Disk::new(self.image(serial), self.layout.bus, serial).snapshot().boot(index));
@@ -132,7 +144,7 @@ impl Host {
         let folder = place::folder("vm-state")?.join(self.layout.name);
         std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         let _alone = place::hold("capture")?;
-        let stamp = format!("{}{}{question}{:?}", self.stamp, programs()?, self.layout.orders);
+        let stamp = format!("{}{}{question}{:?}{}", self.stamp, programs()?, self.layout.orders, self.secure);
         let kept = folder.join("stamp");
         if std::fs::read_to_string(&kept).is_ok_and(|kept| kept == stamp) {
             return Ok(Captured::at(&folder));

@@ -13,6 +13,7 @@ pub mod capture;
 pub mod census;
 pub mod figures;
 pub mod host;
+pub mod layouts;
 pub mod lifeboat;
 pub mod place;
 pub mod progress;

@@ -10,8 +10,8 @@ use vm::{Bus, Disk, Firmware, Machine, Running, VmError};
 use crate::capture::STICK_SERIAL;
 use crate::{census, place, sample};
 
-/// Between two events of a rescue that works: checking some hundred megabytes on the slowest stick is the longest.
-const EVENT_LIMIT: Duration = Duration::from_secs(600);
+/// Between two events of a rescue that works: making an initramfs anew is the longest, four minutes on an idle machine.
+const EVENT_LIMIT: Duration = Duration::from_secs(900);
 const END_LIMIT: Duration = Duration::from_secs(120);
 const COMMAND_LIMIT: Duration = Duration::from_secs(120);
 
@@ -22,7 +22,7 @@ pub struct Patient {
     pub name: String,
     /// How machines run here.
     pub accel: vm::Accel,
-    /// What starts it: [`Firmware::Bios`] or [`Firmware::Uefi`].
+    /// What starts it: [`Firmware::Bios`], [`Firmware::Uefi`] or [`Firmware::SecureBoot`].
     pub firmware: Firmware,
     /// The image of its disk.
     pub disk: PathBuf,
@@ -34,6 +34,8 @@ pub struct Patient {
     pub more: Vec<(PathBuf, String)>,
     /// The memory of its TPM, where it has one.
     pub tpm: Option<PathBuf>,
+    /// Bytes of its disks' sectors, where they are not 512.
+    pub sector: Option<u32>,
 }
 
 /// How the stick's work ended.
@@ -95,6 +97,14 @@ impl Outcome {
         }
     }
 
+    /// The first event of this name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn event(&self, name: &str) -> anyhow::Result<&Value> {
+        self.events.iter().find(|event| event["event"] == name).with_context(|| format!("no event `{name}` came"))
+    }
+
     /// How many events have this name.
     #[must_use]
     pub fn count(&self, name: &str) -> usize {
@@ -111,7 +121,8 @@ impl Patient {
         let disk = folder.join("disk.img");
         vm::blank(&disk, size)?;
         let (name, serial) = (name.to_owned(), serial.to_owned());
-        Ok(Self { name, accel, firmware: Firmware::Bios, disk, bus, serial, more: Vec::new(), tpm: None })
+        let (more, tpm, sector) = (Vec::new(), None, None);
+        Ok(Self { name, accel, firmware: Firmware::Bios, disk, bus, serial, more, tpm, sector })
     }
 
     /// Adds another empty disk, beside the first one.
@@ -132,17 +143,23 @@ impl Patient {
         self
     }
 
-    /// A machine with all its disks.
-    fn machine(&self, name: &str, disk: impl Fn(Disk) -> Disk) -> anyhow::Result<Machine> {
-        let mut machine = Machine::new(&format!("{}-{name}", self.name), place::logs()?, self.accel)
-            .firmware(self.firmware.clone())
-            .disk(disk(Disk::new(&self.disk, self.bus, &self.serial)));
-        for (image, serial) in &self.more {
-            machine = machine.disk(disk(Disk::new(image, self.bus, serial)));
-        }
+    /// A machine with these disks.
+    fn machine(&self, name: &str, disks: impl Iterator<Item = Disk>) -> anyhow::Result<Machine> {
+        let machine = Machine::new(&format!("{}-{name}", self.name), place::logs()?, self.accel);
+        let machine = disks.fold(machine.firmware(self.firmware.clone()), Machine::disk);
         Ok(match &self.tpm {
             Some(state) => machine.tpm(state),
             None => machine,
+        })
+    }
+
+    /// All its disks.
+    fn disks(&self) -> impl Iterator<Item = Disk> {
+        let first = std::iter::once((&self.disk, &self.serial));
+        let disks = first.chain(self.more.iter().map(|(image, serial)| (image, serial)));
+        disks.map(|(image, serial)| {
+            let disk = Disk::new(image, self.bus, serial);
+            self.sector.map_or(disk.clone(), |bytes| disk.sectors(bytes))
         })
     }
 
@@ -152,7 +169,15 @@ impl Patient {
     /// # Errors
     /// When it does not come up with every service, or with other filesystems than fstab names.
     pub fn boot(&self, name: &str) -> anyhow::Result<Running> {
-        let mut running = self.machine(name, Disk::snapshot)?.start()?;
+        self.boot_beside(name, Vec::new())
+    }
+
+    /// As [`boot`](Self::boot), with more plugged in. What starts first is the firmware's affair.
+    ///
+    /// # Errors
+    /// As [`boot`](Self::boot).
+    pub fn boot_beside(&self, name: &str, more: Vec<Disk>) -> anyhow::Result<Running> {
+        let mut running = self.machine(name, self.disks().map(Disk::snapshot).chain(more))?.start()?;
         sample::await_up(&mut running)?;
         running.output("findmnt --verify", COMMAND_LIMIT)?;
         Ok(running)
@@ -165,18 +190,30 @@ impl Patient {
         self
     }
 
+    /// Starts by UEFI that enforces Secure Boot, with a variable store of its own.
+    #[must_use]
+    pub fn secure_boot(mut self) -> Self {
+        self.firmware = Firmware::SecureBoot { vars: self.disk.with_extension("secure.vars") };
+        self
+    }
+
     /// Starts it from the stick; `key` is plugged in as well where there is one. What the rescue writes to the stick is
     /// thrown away.
     ///
     /// # Errors
     /// When QEMU does not start.
     pub fn boot_stick(&self, stick: &Path, key: Option<&Path>) -> anyhow::Result<Running> {
-        let mut machine =
-            self.machine("rescue", |disk| disk)?.disk(Disk::new(stick, Bus::Usb, STICK_SERIAL).snapshot().boot(0));
-        if let Some(key) = key {
-            machine = machine.disk(Disk::new(key, Bus::Usb, "LBKEY").snapshot());
-        }
-        Ok(machine.start()?)
+        let mut plugged = plugged(stick, key);
+        plugged[0] = plugged[0].clone().boot(0);
+        Ok(self.machine("rescue", self.disks().chain(plugged))?.start()?)
+    }
+
+    /// As [`boot_stick`](Self::boot_stick), where the firmware's own variables say that the stick comes first.
+    ///
+    /// # Errors
+    /// When QEMU does not start.
+    pub fn boot_stick_by_variables(&self, stick: &Path, key: Option<&Path>) -> anyhow::Result<Running> {
+        Ok(self.machine("rescue-again", self.disks().chain(plugged(stick, key)))?.start()?)
     }
 
     /// Starts it from its own disk, with nothing else plugged in. What it writes is thrown away, so that the disk stays
@@ -199,6 +236,13 @@ impl Patient {
         ensure!(whole, "the restored system swaps to {swap:?}, not to its partition and its file");
         Ok(running)
     }
+}
+
+/// The stick, and the key where there is one, as they are plugged in. What is written to them is thrown away.
+#[must_use]
+pub fn plugged(stick: &Path, key: Option<&Path>) -> Vec<Disk> {
+    let sticks = std::iter::once((stick, STICK_SERIAL)).chain(key.map(|key| (key, "LBKEY")));
+    sticks.map(|(image, serial)| Disk::new(image, Bus::Usb, serial).snapshot()).collect()
 }
 
 /// An answer for [`follow`]: there is an order and nobody there, so a question is a failure.

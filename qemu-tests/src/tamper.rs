@@ -66,6 +66,23 @@ pub fn read_esp(stick: &Path, path: &str) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Replaces a file of the ESP, or adds it.
+///
+/// # Errors
+/// When the stick cannot be written, or mtools is missing.
+pub fn replace_esp(stick: &Path, path: &str, content: &[u8]) -> anyhow::Result<()> {
+    let image = format!("{}@@{}", stick.display(), slice(stick, ESP)?.start);
+    let target = format!("::{path}");
+    let copied = Command::new("mcopy")
+        .env("MTOOLS_SKIP_CHECK", "1")
+        .args(["-o", "-i", &image, "-", &target])
+        .write_stdin(content)
+        .output()?;
+    ensure!(copied.status.success(), "mcopy {path}: {}", String::from_utf8_lossy(&copied.stderr));
+    ensure!(read_esp(stick, path)? == content, "{path} of {} reads back as something else", stick.display());
+    Ok(())
+}
+
 /// Turns over one bit of a file on the medium, `at` bytes behind the file's beginning. The file is found by its
 /// content, so the filesystem notices nothing.
 ///

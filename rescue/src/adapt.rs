@@ -106,7 +106,12 @@ fn loaders(
     if let Some(mounted) = mounted
         && esp::is_meant(host)
     {
-        return esp::finish(mounted, recorded, done);
+        let mut entries = esp::finish(mounted, recorded, done)?;
+        if entries.is_empty() {
+            let partitions = grub::esp_partitions(plan);
+            entries = esp::own_entries(mounted, partitions.iter().filter_map(|guid| efi::place(plan, guid)));
+        }
+        return Ok(entries);
     }
     grub::install(screen, room, host, plan, done)?;
     let Some(mounted) = mounted else { return Ok(Vec::new()) };

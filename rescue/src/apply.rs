@@ -70,7 +70,9 @@ impl<'a> Applier<'a> {
                 run("mke2fs", ext.mke2fs(&path, *old, *new))?;
                 run("tune2fs", ext.tune2fs(&path, *old, *new))
             }
-            Step::MakeXfs { device, xfs, old, new } => run("mkfs.xfs", xfs.mkfs_xfs(&device.path(), *old, *new)),
+            Step::MakeXfs { device, xfs, old, new, logical_sector } => {
+                run("mkfs.xfs", xfs.mkfs_xfs(&device.path(), *old, *new, *logical_sector))
+            }
             Step::MakeBtrfs { devices, btrfs } => {
                 let devices: Vec<String> = devices.iter().map(Device::path).collect();
                 run("mkfs.btrfs", btrfs.mkfs_btrfs(&devices))?;

@@ -112,7 +112,7 @@ fn xfs_filesystems_come_back_with_their_features_and_settings() {
         args.push(old.clone());
         run("mkfs.xfs", &args);
         let xfs = Xfs::parse(&start_of(&old, 512)).unwrap();
-        run("mkfs.xfs", &xfs.mkfs_xfs(&new, Bytes(LARGE), Bytes(LARGE)));
+        run("mkfs.xfs", &xfs.mkfs_xfs(&new, Bytes(LARGE), Bytes(LARGE), 512));
         let say = |path: &str| {
             run("xfs_db", &["-r", "-c", "info", "-c", "uuid", "-c", "label", path].map(str::to_owned)).replace(path, "")
         };

@@ -5,7 +5,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use layout::Layout;
 use layout::matching::{Choice, MatchError, NO_DISK};
-use layout::plan::{Plan, PlanError, plan, required_tools};
+use layout::plan::{DiskPlan, Plan, PlanError, plan, required_tools};
 use manifest::{Host, Scope};
 use serde_json::json;
 
@@ -103,6 +103,23 @@ fn check_tools(layout: &Layout) -> Result<()> {
     Err(Stop::new(Code::Guard, message, "Make the stick again with `lifeboat create`."))
 }
 
+/// What will start the restored system, on a machine that runs UEFI or BIOS, from disks of which one has a place for GRUB by BIOS.
+fn boot_loaders(uefi: bool, bios_disk: bool) -> &'static str {
+    match (uefi, bios_disk) {
+        (true, true) => {
+            "Boot loaders: for UEFI with a boot entry and on the removable path; for BIOS where the host had it."
+        }
+        (true, false) => "Boot loaders: for UEFI with a boot entry and on the removable path.",
+        (false, true) => {
+            "Boot loaders: for BIOS where the host had it; for UEFI on the removable path, without an entry (this machine runs BIOS)."
+        }
+        (false, false) => {
+            "Boot loaders: for UEFI only, and THIS MACHINE RUNS BIOS: it will not start from what comes back. Switch its firmware to UEFI and \
+             start the stick again."
+        }
+    }
+}
+
 /// Prints the plan in full, and sends it.
 pub fn show(screen: &Screen, snapshot: &Snapshot, plan: &Plan) {
     screen.stage(Stage::Plan);
@@ -129,10 +146,6 @@ pub fn show(screen: &Screen, snapshot: &Snapshot, plan: &Plan) {
     for line in &strangers {
         screen.say(&format!("Note: {line}."));
     }
-    screen.say(if kernel::uefi() {
-        "Boot loaders: for UEFI with a boot entry and on the removable path; for BIOS where the host had it."
-    } else {
-        "Boot loaders: for BIOS where the host had it; for UEFI on the removable path, without an entry (this machine runs BIOS)."
-    });
+    screen.say(boot_loaders(kernel::uefi(), plan.disks.iter().any(DiskPlan::starts_by_bios)));
     screen.event("plan", json!({ "plan": plan, "snapshot": snapshot.serial, "without_driver": strangers }));
 }

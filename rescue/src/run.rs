@@ -45,7 +45,10 @@ pub fn run(screen: &Screen) -> Result<End> {
     let trusted = trust::trust(screen, &awake.stick, &awake.root)?;
     let orders = consent::orders(screen, &awake.stick, &awake.root);
     let secure = kernel::secure_boot();
-    screen.event("ready", json!({"snapshot": trusted.newest(), "seconds": kernel::uptime(), "secure_boot": secure}));
+    let ready = json!({
+        "snapshot": trusted.newest(), "seconds": kernel::uptime(), "secure_boot": secure, "slot": awake.root.slot,
+    });
+    screen.event("ready", ready);
     let unfinished = Unfinished::find(&awake.stick);
     let agreed = match by_order(screen, &awake, &trusted, &orders, unfinished.as_ref())? {
         Some(agreed) => Some(agreed),

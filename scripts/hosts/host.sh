@@ -5,7 +5,7 @@
 #
 # TREES is where tree.sh has left the common tree. LAYOUT is a folder beside this script; it has make.sh, which lab.sh runs inside a
 # machine, and, where the host has settings of its own, files/ (fstab, crypttab, mdadm.conf, with the UUIDs that make.sh gives) and
-# prepare.sh, which runs in the tree before the initramfs is made.
+# prepare.sh, which runs in the tree before the initramfs is made. packages.txt lists what this host has beside the tree's packages.
 set -eu
 [ "$(id -u)" -eq 0 ] || exec sudo sh "$0" "$@"
 here=$(cd "$(dirname "$0")" && pwd)
@@ -14,8 +14,37 @@ trees=$2
 mkdir -p "$3"
 out=$(cd "$3" && pwd)
 tree=$out/tree
+
+# Adds packages to the tree. This machine's apt looks up what they need there and downloads it, once; the tree's own dpkg installs it.
+add_packages() (
+    set -eu
+    debs=$trees/debs/$layout
+    mkdir -p "$debs/partial" "$out/apt/lists/partial"
+    keys=/usr/share/keyrings/debian-archive-keyring.gpg
+    echo "deb [signed-by=$keys] $(sh "$here/../mirror.sh" bookworm) bookworm main" >"$out/apt/sources.list"
+    get() {
+        apt-get -q -y --no-install-recommends -o Dir::Etc::sourcelist="$out/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+            -o Dir::State="$out/apt" -o Dir::State::status="$tree/var/lib/dpkg/status" -o Dir::Cache="$out/apt" \
+            -o Dir::Cache::archives="$debs" -o APT::Sandbox::User=root "$@"
+    }
+    get update
+    get autoclean
+    get --download-only install "$@"
+    mkdir "$tree/debs"
+    for name in $(get --simulate install "$@" | sed -n 's/^Inst \([^ ]*\) .*/\1/p'); do cp "$debs/${name}"_*.deb "$tree/debs/"; done
+    DEBIAN_FRONTEND=noninteractive chroot "$tree" sh -c 'exec dpkg --install /debs/*.deb'
+    rm -rf "$tree/debs" "$out/apt"
+)
+
 rm -rf "$tree"
 cp -a --reflink=auto "$trees/tree" "$tree"
+if [ -e "$here/$layout/packages.txt" ]; then
+    # Not in a condition: there `set -e` means nothing.
+    trap 'tail -n 20 "$out/packages.log" >&2' EXIT
+    # shellcheck disable=SC2046  # a list of names
+    add_packages $(grep -v '^#' "$here/$layout/packages.txt") >"$out/packages.log" 2>&1
+    trap - EXIT
+fi
 echo "$layout" >"$tree/etc/hostname"
 printf '127.0.0.1\tlocalhost\n127.0.1.1\t%s\n::1\tlocalhost ip6-localhost\n' "$layout" >"$tree/etc/hosts"
 [ ! -d "$here/$layout/files" ] || cp -R "$here/$layout/files/." "$tree/"

@@ -2,8 +2,8 @@
 # The first program of the machine that makes a host's disks. Its root is the host's tree, read-only, from an image; make.sh of the
 # layout makes devices and filesystems and mounts them below /mnt; the rest is the same for every host.
 #
-# make.sh defines `devices`, and may define `leave` (closing what it opened), `boot_disks` (for GRUB by BIOS) and `kernel_arguments`. It may
-# use what is here.
+# make.sh defines `devices`, and may define `leave` (closing what it opened), `loaders` (other boot loaders than GRUB), `boot_disks` (for GRUB
+# by BIOS) and `kernel_arguments`. It may use what is here.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
 # Ends the machine, whatever comes.
 trap 'echo "host: failed"; sync; echo o >/proc/sysrq-trigger; sleep 60' EXIT
@@ -61,6 +61,15 @@ menuentry Debian {
 END
 }
 
+loaders() {
+    for target in $boot_disks; do chroot /mnt grub-install --target=i386-pc "$target"; done
+    if mountpoint -q /mnt/boot/efi; then
+        chroot /mnt grub-install --target=x86_64-efi --efi-directory=/boot/efi --bootloader-id=debian --no-nvram
+        chroot /mnt grub-install --target=x86_64-efi --efi-directory=/boot/efi --removable --no-nvram
+    fi
+    [ ! -e /mnt/boot/grub ] || menu >/mnt/boot/grub/grub.cfg
+}
+
 . /usr/local/lib/hosts/make.sh
 step() { echo "host: $* after $(cut -d. -f1 /proc/uptime) s"; }
 devices
@@ -76,12 +85,7 @@ for place in dev proc sys; do mount --rbind /$place /mnt/$place; done
 mount -t tmpfs tmpfs /mnt/run
 mkdir -p /mnt/run/udev /mnt/run/lock
 mount --bind /run/udev /mnt/run/udev
-for target in $boot_disks; do chroot /mnt grub-install --target=i386-pc "$target"; done
-if mountpoint -q /mnt/boot/efi; then
-    chroot /mnt grub-install --target=x86_64-efi --efi-directory=/boot/efi --bootloader-id=debian --no-nvram
-    chroot /mnt grub-install --target=x86_64-efi --efi-directory=/boot/efi --removable --no-nvram
-fi
-[ ! -e /mnt/boot/grub ] || menu >/mnt/boot/grub/grub.cfg
+loaders
 step "boot loaders installed"
 chroot /mnt sh /usr/local/lib/sample/zoo.sh
 rm -f /mnt/usr/local/lib/hosts/lab.sh /mnt/usr/local/lib/hosts/make.sh

@@ -120,7 +120,10 @@ fn disk(disk: &Disk, number: usize, before: &[Disk]) -> Vec<String> {
         Bus::Usb => "usb-storage,bus=usb.0,removable=on".to_owned(),
     };
     let boot = disk.boot.map(|index| format!(",bootindex={index}")).unwrap_or_default();
-    let device = format!("{device},drive=disk{number},serial={}{boot},id={}", escape(&disk.serial), device_id(number));
+    let sector = disk.sector.map(|bytes| format!(",logical_block_size={bytes},physical_block_size={bytes}"));
+    let sector = sector.unwrap_or_default();
+    let (serial, id) = (escape(&disk.serial), device_id(number));
+    let device = format!("{device},drive=disk{number},serial={serial}{boot}{sector},id={id}");
     vec!["-drive".to_owned(), drive, "-device".to_owned(), device]
 }
 
@@ -203,6 +206,13 @@ mod tests {
         ] {
             assert!(line.contains(part), "{part} is not in {line}");
         }
+    }
+
+    #[test]
+    fn a_disk_with_larger_sectors_says_so() {
+        let machine = Machine::new("m", "/logs", Accel::Tcg).disk(Disk::new("/a", Bus::Nvme, "S").sectors(4096));
+        let line = line(&machine);
+        assert!(line.contains("serial=S,logical_block_size=4096,physical_block_size=4096,id=plug0"), "{line}");
     }
 
     #[test]

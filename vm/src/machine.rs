@@ -30,6 +30,7 @@ pub struct Disk {
     pub(crate) snapshot: bool,
     pub(crate) boot: Option<u32>,
     pub(crate) trouble: Option<Trouble>,
+    pub(crate) sector: Option<u32>,
 }
 
 /// What is wrong with a disk.
@@ -48,7 +49,15 @@ pub enum Trouble {
 impl Disk {
     /// A disk that shows the raw file `image` to the guest, with this serial number (20 characters at most).
     pub fn new(image: impl Into<PathBuf>, bus: Bus, serial: &str) -> Self {
-        Self { image: image.into(), bus, serial: serial.to_owned(), snapshot: false, boot: None, trouble: None }
+        Self {
+            image: image.into(),
+            bus,
+            serial: serial.to_owned(),
+            snapshot: false,
+            boot: None,
+            trouble: None,
+            sector: None,
+        }
     }
 
     /// What the guest writes is thrown away at the end; the file stays as it is.
@@ -62,6 +71,13 @@ impl Disk {
     #[must_use]
     pub fn with(mut self, trouble: Trouble) -> Self {
         self.trouble = Some(trouble);
+        self
+    }
+
+    /// Its sectors have so many bytes, logical and physical ones: 4096 is the other size that disks have. Not on [`Bus::Sata`].
+    #[must_use]
+    pub fn sectors(mut self, bytes: u32) -> Self {
+        self.sector = Some(bytes);
         self
     }
 

@@ -98,7 +98,7 @@ fn make(layout: &Layout, node: &Node, place: &Place, places: &BTreeMap<NodeId, P
     match &node.kind {
         Kind::Ext(ext) => Some(Step::MakeExt { device, ext: ext.clone(), old, new }),
         Kind::Btrfs(btrfs) => Some(Step::MakeBtrfs { devices: below().flatten().collect(), btrfs: btrfs.clone() }),
-        Kind::Xfs(xfs) => Some(Step::MakeXfs { device, xfs: xfs.clone(), old, new }),
+        Kind::Xfs(xfs) => Some(Step::MakeXfs { device, xfs: xfs.clone(), old, new, logical_sector: place.sector }),
         Kind::Vfat(vfat) => Some(Step::MakeVfat { device, vfat: vfat.clone(), logical_sector: place.sector }),
         Kind::Swap(swap) => Some(Step::MakeSwap { device, swap: swap.clone() }),
         Kind::Array(array) => {

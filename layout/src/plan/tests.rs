@@ -286,3 +286,16 @@ fn tools_are_named_once_and_only_for_what_is_there() {
     assert_eq!(tools, ["e2fsck", "fsck.fat", "mke2fs", "mkfs.fat", "mkswap", "resize2fs", "tune2fs"]);
     assert!(required_tools(&Layout::default()).is_empty());
 }
+
+#[test]
+fn larger_sectors_make_larger_sectors_of_fat_and_are_no_place_for_grub_by_bios() {
+    let mut large = present("/dev/vda", "NEW", 1100);
+    large.disk.logical_sector = 4096;
+    let found = plan(&host(), &captured, &[large], &[]).unwrap();
+    assert!(!found.disks[0].starts_by_bios());
+    let note = "/dev/vda has sectors of 4096 bytes: it starts by UEFI only, and GRUB for BIOS is not put on it";
+    assert!(found.notes.contains(&note.to_owned()), "{:?}", found.notes);
+    assert!(matches!(found.after[0], Step::MakeVfat { logical_sector: 4096, .. }), "{:?}", found.after);
+    let small = plan(&host(), &captured, &[present("/dev/vda", "NEW", 1100)], &[]).unwrap();
+    assert!(small.disks[0].starts_by_bios() && !small.notes.iter().any(|note| note.contains("UEFI only")));
+}

@@ -10,10 +10,11 @@ impl Xfs {
     /// Programs that making needs.
     pub const TOOLS: &[&str] = &["mkfs.xfs"];
 
-    /// Arguments for `mkfs.xfs` that make this filesystem on `device`. Where it is made on the recorded size it gets its old number of
-    /// blocks, allocation groups and journal blocks; elsewhere `mkfs.xfs` knows best.
+    /// Arguments for `mkfs.xfs` that make this filesystem on `device`, whose sectors have `logical_sector` bytes: its own sectors are never
+    /// smaller. Where it is made on the recorded size it gets its old number of blocks, allocation groups and journal blocks; elsewhere
+    /// `mkfs.xfs` knows best.
     #[must_use]
-    pub fn mkfs_xfs(&self, device: &str, old: Bytes, new: Bytes) -> Vec<String> {
+    pub fn mkfs_xfs(&self, device: &str, old: Bytes, new: Bytes, logical_sector: u32) -> Vec<String> {
         let has = |name: &str| u8::from(self.features.iter().any(|feature| feature == name));
         let crc = has("crc");
         let mut metadata = format!("uuid={},crc={crc}", self.uuid);
@@ -32,7 +33,7 @@ impl Xfs {
         }
         let mut args: Vec<String> = ["-f", "-q", "-K", "-m", &metadata, "-i", &inodes].map(str::to_owned).into();
         args.extend(["-b".to_owned(), format!("size={}", self.block_size)]);
-        args.extend(["-s".to_owned(), format!("size={}", self.sector_size)]);
+        args.extend(["-s".to_owned(), format!("size={}", self.sector_size.max(logical_sector))]);
         args.extend(["-n".to_owned(), format!("size={}", self.folder_block_size)]);
         if new == old {
             let groups = if self.groups > 0 { format!(",agcount={}", self.groups) } else { String::new() };
@@ -65,12 +66,23 @@ mod tests {
         let xfs = Xfs::parse(include_bytes!("../../fixtures/xfs.superblock")).unwrap();
         let size = Bytes(512 << 20);
         assert_eq!(
-            xfs.mkfs_xfs("/dev/vda2", size, size).join(" "),
+            xfs.mkfs_xfs("/dev/vda2", size, size, 512).join(" "),
             "-f -q -K -m uuid=55555555-5555-4555-8555-555555555555,crc=1,finobt=1,rmapbt=1,reflink=1,bigtime=1,inobtcount=1 \
              -i size=1024,sparse=1 -b size=4096 -s size=4096 -n size=8192 -d size=131072b,agcount=4 -l size=16384b -L files /dev/vda2"
         );
-        let grown = xfs.mkfs_xfs("/dev/vda2", size, Bytes::GIB).join(" ");
+        let grown = xfs.mkfs_xfs("/dev/vda2", size, Bytes::GIB, 512).join(" ");
         assert!(!grown.contains("-d size"), "{grown}");
+    }
+
+    #[test]
+    fn its_sectors_are_as_large_as_the_disk_s() {
+        let recorded = Xfs::parse(include_bytes!("../../fixtures/xfs.superblock")).unwrap();
+        let xfs = Xfs { sector_size: 512, ..recorded };
+        let size = Bytes(512 << 20);
+        for (disk, made) in [(512, "-s size=512 "), (4096, "-s size=4096 ")] {
+            let args = xfs.mkfs_xfs("/dev/vda2", size, size, disk).join(" ");
+            assert!(args.contains(made), "{args}");
+        }
     }
 
     #[test]

@@ -8,12 +8,15 @@ use layout::fstab::FstabEntry;
 use manifest::host::{Host, LoaderKind};
 
 use super::Adaptation;
-use super::efi::LoadOption;
+use super::efi::{LoadOption, Place};
 use crate::apply::TARGET;
+use crate::report::put_back;
 use crate::stop::{Code, DiskState, OrStop, Result, Stop};
 
 const REMOVABLE: &str = "EFI/BOOT/BOOTX64.EFI";
 const SYSTEMD_BOOT: &str = "EFI/systemd/systemd-bootx64.efi";
+/// What `bootctl` calls its entry.
+const LABEL: &str = "Linux Boot Manager";
 const NEXT: &str = "The files are restored. Open a shell and install the boot loader by hand.";
 
 /// Whether the host started by such a loader: it has one, and no GRUB.
@@ -37,8 +40,8 @@ pub fn finish(esp: &str, entries: Vec<LoadOption>, done: &mut Adaptation) -> Res
         let file = entry.file.unwrap_or_default();
         done.not_adapted.push(format!("boot entry {:?}: {file} is not on the restored ESP", entry.label));
     }
-    if fill_removable(&folder)? {
-        done.place(&format!("{}/{REMOVABLE}", esp.trim_end_matches('/')), "systemd-boot on the removable path");
+    if let Some(made) = fill_removable(&folder)? {
+        done.place(&format!("{}/{made}", esp.trim_end_matches('/')), "systemd-boot on the removable path");
     }
     if sound.is_empty() && !folder.join(REMOVABLE).is_file() {
         return Err(Stop::new(Code::Failed, format!("nothing on the restored ESP at {esp} can be started"), NEXT));
@@ -50,19 +53,33 @@ pub fn finish(esp: &str, entries: Vec<LoadOption>, done: &mut Adaptation) -> Res
     Ok(sound)
 }
 
-/// Puts systemd-boot where firmware looks when it remembers nothing. What lies there already came back with the ESP and stays.
-fn fill_removable(esp: &Path) -> Result<bool> {
+/// Entries for systemd-boot on these partitions, for a host whose firmware had none that comes back.
+pub fn own_entries(esp: &str, places: impl Iterator<Item = Place>) -> Vec<LoadOption> {
+    if !Path::new(TARGET).join(esp.trim_start_matches('/')).join(SYSTEMD_BOOT).is_file() {
+        return Vec::new();
+    }
+    let file = format!("\\{}", SYSTEMD_BOOT.replace('/', "\\"));
+    places.map(|place| LoadOption::new(LABEL, place, &file, Vec::new())).collect()
+}
+
+/// Puts systemd-boot where firmware looks when it remembers nothing; gives what was made, from the ESP's root. What lies there already
+/// came back with the ESP and stays. The folder around it keeps its time.
+fn fill_removable(esp: &Path) -> Result<Option<&'static str>> {
     let (from, to) = (esp.join(SYSTEMD_BOOT), esp.join(REMOVABLE));
     if to.is_file() || !from.is_file() {
-        return Ok(false);
+        return Ok(None);
     }
+    let folder = esp.join("EFI/BOOT");
+    let (around, made) = if folder.is_dir() { (folder.clone(), REMOVABLE) } else { (esp.join("EFI"), "EFI/BOOT/") };
     let copy = || -> std::io::Result<()> {
-        fs::create_dir_all(esp.join("EFI/BOOT"))?;
+        let times = fs::symlink_metadata(&around)?;
+        fs::create_dir_all(&folder)?;
         fs::copy(&from, &to)?;
-        fs::File::open(&to)?.sync_all()
+        fs::File::open(&to)?.sync_all()?;
+        put_back(&around, &times)
     };
     copy().or_stop(Code::Io, format!("writing {}", to.display()), NEXT)?;
-    Ok(true)
+    Ok(Some(made))
 }
 
 /// Files that boot entries on the ESP, or on a boot partition of their own, name and that are not there.
@@ -124,12 +141,18 @@ mod tests {
     #[test]
     fn the_removable_path_is_filled_once_and_never_overwritten() {
         let esp = tempfile::tempdir().unwrap();
-        assert!(!fill_removable(esp.path()).unwrap());
+        assert_eq!(fill_removable(esp.path()).unwrap(), None);
         fs::create_dir_all(esp.path().join("EFI/systemd")).unwrap();
         fs::write(esp.path().join(SYSTEMD_BOOT), "loader").unwrap();
-        assert!(fill_removable(esp.path()).unwrap());
+        let time = || fs::metadata(esp.path().join("EFI")).unwrap().modified().unwrap();
+        let before = time();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        assert_eq!(fill_removable(esp.path()).unwrap(), Some("EFI/BOOT/"));
+        assert_eq!(time(), before, "the folder around it is as it was");
         fs::write(esp.path().join(SYSTEMD_BOOT), "newer").unwrap();
-        assert!(!fill_removable(esp.path()).unwrap());
+        assert_eq!(fill_removable(esp.path()).unwrap(), None);
         assert_eq!(fs::read_to_string(esp.path().join(REMOVABLE)).unwrap(), "loader");
+        fs::remove_file(esp.path().join(REMOVABLE)).unwrap();
+        assert_eq!(fill_removable(esp.path()).unwrap(), Some(REMOVABLE));
     }
 }

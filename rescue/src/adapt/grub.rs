@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use layout::Guid;
-use layout::gpt::{BIOS_BOOT, ESP, Partition};
-use layout::plan::{Device, DiskPlan, Plan, Step};
+use layout::gpt::{ESP, Partition};
+use layout::plan::{Device, Plan, Step};
 use manifest::host::{Host, LoaderKind};
 
 use super::{Adaptation, Room};
@@ -32,10 +32,7 @@ pub fn install(screen: &Screen, room: &Room, host: &Host, plan: &Plan, done: &mu
             "The files are restored. Open a shell and install the boot loader by hand.",
         ));
     }
-    let bios_boot = |disk: &DiskPlan| disk.table.partitions.iter().any(|p| p.entry.type_guid.as_str() == BIOS_BOOT);
-    // Behind a DOS table GRUB lies in the gap before the first partition, where the host had it.
-    let in_gap = |disk: &DiskPlan| disk.dos.as_ref().is_some_and(|table| table.boot_code);
-    let boot_disks = || plan.disks.iter().filter(move |disk| bios_boot(disk) || in_gap(disk));
+    let boot_disks = || plan.disks.iter().filter(|disk| disk.starts_by_bios());
     if (had(LoaderKind::GrubI386Pc) || boot_disks().next().is_some()) && modules("i386-pc") {
         for disk in boot_disks() {
             run(screen, room.command("grub-install").args(["--target=i386-pc", "--recheck"]).arg(&disk.target.path))?;
@@ -50,8 +47,8 @@ pub fn install(screen: &Screen, room: &Room, host: &Host, plan: &Plan, done: &mu
     if done.loaders.is_empty() {
         return Err(Stop::new(
             Code::Failed,
-            "no boot loader could be installed: neither a BIOS boot partition, the gap behind a DOS table, nor a mounted ESP fits the GRUB variants of the \
-             restored system",
+            "no boot loader could be installed: neither a BIOS boot partition, the gap behind a DOS table (on disks with sectors of 512 bytes), nor a \
+             mounted ESP fits the GRUB variants of the restored system",
             "The files are restored. Open a shell and install the boot loader by hand.",
         ));
     }
@@ -89,13 +86,18 @@ pub fn entry_file(host: &Host, esp: &Path) -> Option<(String, String)> {
 /// The folder name that the host's GRUB had on its ESP (`EFI/debian/grubx64.efi`), which is also its entry's label. None: `grub-install`
 /// takes the distribution's.
 fn host_label(host: &Host) -> Option<String> {
-    let grub = host.boot.loaders.iter().find(|loader| loader.kind == LoaderKind::GrubX8664Efi)?;
-    let path = grub.path.replace('\\', "/");
+    // Behind shim GRUB lies on the removable path, too: that folder is no name.
+    let grubs = host.boot.loaders.iter().filter(|loader| loader.kind == LoaderKind::GrubX8664Efi);
+    grubs.filter_map(|grub| vendor_folder(&grub.path)).find(|folder| !folder.eq_ignore_ascii_case("BOOT"))
+}
+
+/// The `debian` of `EFI/debian/grubx64.efi`.
+fn vendor_folder(path: &str) -> Option<String> {
+    let path = path.replace('\\', "/");
     let mut parts = path.split('/').rev();
     parts.next()?;
     let folder = parts.next()?;
-    let parent = parts.next()?;
-    (parent.eq_ignore_ascii_case("EFI") && !folder.eq_ignore_ascii_case("BOOT")).then(|| folder.to_owned())
+    parts.next()?.eq_ignore_ascii_case("EFI").then(|| folder.to_owned())
 }
 
 /// Where the ESP is mounted in the restored system.
@@ -150,6 +152,15 @@ fn run(screen: &Screen, command: exec::Command) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::vendor_folder;
+
+    #[test]
+    fn a_loader_is_called_by_its_folder_on_the_esp() {
+        assert_eq!(vendor_folder("/boot/efi/EFI/proxmox/grubx64.efi").as_deref(), Some("proxmox"));
+        assert_eq!(vendor_folder("/efi/efi/BOOT/grubx64.efi").as_deref(), Some("BOOT"));
+        assert_eq!(vendor_folder("/boot/grub/x86_64-efi/core.efi"), None);
+    }
+
     #[test]
     fn modules_are_looked_for_in_the_target_and_nowhere_else() {
         // An absolute path in `join` would replace the target root.

@@ -1,7 +1,9 @@
 //! The restored system's initramfs: made anew only where it lacks a driver for the disks of this machine. That takes minutes, and most
 //! images hold the drivers of any machine.
 
+mod copies;
 mod listing;
+mod touched;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +12,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use layout::plan::Plan;
+use serde_json::json;
 
+use self::touched::Marks;
+use super::grub::esp_path;
 use super::{Adaptation, Room};
 use crate::apply::TARGET;
 use crate::screen::Screen;
@@ -57,7 +62,7 @@ pub fn renew(screen: &Screen, room: &Room, plan: &Plan, done: &mut Adaptation) {
                 done.loaders
                     .push(format!("initramfs of {}: kept, it has the drivers of this disk ({named})", image.release));
             }
-            Ok(Verdict::Lacks(missing)) => rebuild(screen, room, &image, &missing, done),
+            Ok(Verdict::Lacks(missing)) => rebuild(screen, room, plan, &image, &missing, done),
             Ok(Verdict::NoSuchModules(missing)) => done.not_adapted.push(format!(
                 "kernel {} has no module {}, which this machine's disk needs: it will not start here",
                 image.release,
@@ -109,32 +114,59 @@ fn judge(root: &Path, image: &Image, drivers: &BTreeSet<String>) -> std::io::Res
     })
 }
 
-fn rebuild(screen: &Screen, room: &Room, image: &Image, missing: &[String], done: &mut Adaptation) {
-    let lacks = format!("initramfs of {} lacks {}", image.release, missing.join(", "));
+/// Has it made anew, with the copies of it on the ESP, and reads it back. What the tools touched on the way differs on purpose.
+fn rebuild(screen: &Screen, room: &Room, plan: &Plan, image: &Image, missing: &[String], done: &mut Adaptation) {
+    let lacking = missing.join(", ");
+    let lacks = format!("initramfs of {} lacks {lacking}", image.release);
     screen.say(&format!("  {lacks}: it is made anew, which takes minutes"));
-    let path = Path::new("/").join(&image.path);
-    let command = if room.has("update-initramfs") {
-        if let Err(error) = demand(&Path::new(TARGET).join(MODULES_FILE), missing) {
-            done.not_adapted.push(format!("{lacks}, and /{MODULES_FILE} cannot be written: {error}"));
-            return;
+    screen.event("initramfs", json!({"release": image.release, "lacks": missing}));
+    let (root, file) = (Path::new(TARGET), Path::new(TARGET).join(&image.path));
+    let esp = esp_path(plan).map(|esp| root.join(esp.trim_start_matches('/')));
+    let copies = esp.as_ref().map(|esp| copies::of(&file, esp)).unwrap_or_default();
+    let marks = Marks::of(root, watched(root, image, esp));
+    let made = make(room, image, missing).and_then(|()| {
+        let renew = |copy: &PathBuf| {
+            copies::renew(&file, copy).map_err(|error| format!("its copy {} was not: {error}", copy.display()))
+        };
+        copies.iter().try_for_each(renew)
+    });
+    for path in marks.changed() {
+        done.place(&path, "changed when the initramfs was made anew");
+    }
+    let wanted = missing.iter().cloned().collect();
+    match made.map(|()| judge(root, image, &wanted)) {
+        Ok(Ok(Verdict::Complete)) => {
+            done.loaders.push(format!("initramfs of {}: made anew, it lacked {lacking}", image.release));
         }
-        done.place(&format!("/{MODULES_FILE}"), "drivers of this machine's disks");
-        done.place("/var/lib/initramfs-tools/", "initramfs made anew");
+        Ok(_) => done.not_adapted.push(format!("{lacks}, and does so after it was made anew: it will not start here")),
+        Err(why) => done.not_adapted.push(format!("{lacks}, and could not be made anew as a whole: {why}")),
+    }
+}
+
+/// The folders in which making an initramfs changes something, hooks for boot loaders and `depmod` included.
+fn watched(root: &Path, image: &Image, esp: Option<PathBuf>) -> Vec<PathBuf> {
+    let folders = ["boot", "etc/initramfs-tools", "var/lib/initramfs-tools", "var/tmp", "tmp"];
+    let mut folders: Vec<PathBuf> = folders.map(|folder| root.join(folder)).into();
+    // Where /lib is a link, the snapshot has the path behind it.
+    let modules = root.join("lib/modules").join(&image.release).canonicalize();
+    folders.extend(modules.ok().filter(|folder| folder.starts_with(root)));
+    folders.extend(esp);
+    folders
+}
+
+/// Runs the restored system's own tool; says why not, where it does not work.
+fn make(room: &Room, image: &Image, missing: &[String]) -> Result<(), String> {
+    let command = if room.has("update-initramfs") {
+        demand(&Path::new(TARGET).join(MODULES_FILE), missing)
+            .map_err(|error| format!("/{MODULES_FILE} cannot be written: {error}"))?;
         room.command("update-initramfs").args(["-u", "-k", &image.release])
     } else if room.has("dracut") {
-        let drivers = missing.join(" ");
-        room.command("dracut").args(["--force", "--add-drivers", &drivers]).arg(&path).arg(&image.release)
+        let (path, drivers) = (Path::new("/").join(&image.path), missing.join(" "));
+        room.command("dracut").args(["--force", "--add-drivers", &drivers]).arg(path).arg(&image.release)
     } else {
-        done.not_adapted.push(format!("{lacks}, and the restored system has neither update-initramfs nor dracut"));
-        return;
+        return Err("the restored system has neither update-initramfs nor dracut".to_owned());
     };
-    match command.limit(LIMIT).run() {
-        Ok(_) => {
-            done.place(&path.display().to_string(), "initramfs made anew with the drivers of this machine's disks");
-            done.loaders.push(format!("initramfs of {}: made anew, it lacked {}", image.release, missing.join(", ")));
-        }
-        Err(error) => done.not_adapted.push(format!("{lacks}, and it could not be made anew: {error}")),
-    }
+    command.limit(LIMIT).run().map(drop).map_err(|error| error.to_string())
 }
 
 /// Adds modules to the list that every image holds.

@@ -1,0 +1,2 @@
+# Nothing may put GRUB back.
+dpkg --purge grub2-common
