@@ -27,6 +27,7 @@ use crate::swap::Swap;
 use crate::units::Bytes;
 use crate::vfat::Vfat;
 use crate::xfs::Xfs;
+use crate::zfs::{Dataset, Pool, Setting};
 
 pub use overwritten::EDGE;
 pub use place::Device;
@@ -138,6 +139,20 @@ pub enum Step {
         /// Bytes of an extent of its group.
         extent: Bytes,
     },
+    /// Make a ZFS pool with its own dataset.
+    MakePool {
+        /// What.
+        pool: Pool,
+        /// The dataset of the same name.
+        root: Dataset,
+        /// Where, in the order of its vdevs.
+        devices: Vec<Device>,
+    },
+    /// Make a ZFS filesystem or volume.
+    MakeDataset {
+        /// What.
+        dataset: Dataset,
+    },
     /// Make a FAT filesystem.
     MakeVfat {
         /// Where.
@@ -174,6 +189,15 @@ pub enum Step {
         device: Device,
         /// Their paths from its top.
         subvolumes: Vec<String>,
+    },
+    /// Set what would have been in the way of a restore on a pool, and what the system starts from.
+    FinishPool {
+        /// Its name.
+        pool: String,
+        /// The dataset that the system starts from.
+        bootfs: Option<String>,
+        /// Properties of its datasets.
+        settings: Vec<Setting>,
     },
 }
 
@@ -377,10 +401,12 @@ impl Kind {
             Self::Luks(_) => Luks::TOOLS,
             Self::Pv(_) => PhysicalVolume::TOOLS,
             Self::Lv(LogicalVolume { form: Form::ThinPool { .. }, .. }) => LogicalVolume::THIN_TOOLS,
+            Self::Pool(_) => Pool::TOOLS,
             Self::Vfat(_) => Vfat::TOOLS,
             Self::Swap(_) => Swap::TOOLS,
             // The table is written by the rescue itself.
-            Self::Disk(_) | Self::Partition(_) | Self::Vg(_) | Self::Lv(_) | Self::Volatile(_) | Self::Opaque(_) => &[],
+            Self::Disk(_) | Self::Partition(_) | Self::Vg(_) | Self::Lv(_) => &[],
+            Self::Dataset(_) | Self::Volatile(_) | Self::Opaque(_) => &[],
         }
     }
 }
@@ -409,10 +435,15 @@ fn notes(layout: &Layout, restores: &dyn Fn(&NodeId) -> bool, wanted: &[NodeId])
                 Some(text) => text,
                 None => continue,
             },
+            Kind::Pool(Pool { hindrance: Some(hindrance), .. }) if here => format!("does not come back: {hindrance}"),
+            Kind::Dataset(dataset) if here && dataset.encrypted => "does not come back: it is encrypted".to_owned(),
+            Kind::Opaque(opaque) if here && lies_on_dataset(layout, node) => {
+                format!("comes back as an empty volume: this version does not restore {}", opaque.what)
+            }
             Kind::Opaque(opaque) if here => {
                 format!("comes back as an empty partition: this version does not restore {}", opaque.what)
             }
-            Kind::Ext(_) | Kind::Xfs(_) | Kind::Btrfs(_) | Kind::Vfat(_) if here && !restores(&node.id) => {
+            kind if kind.is_filesystem() && here && !restores(&node.id) => {
                 "comes back empty: it was not captured".to_owned()
             }
             _ => continue,
@@ -420,6 +451,11 @@ fn notes(layout: &Layout, restores: &dyn Fn(&NodeId) -> bool, wanted: &[NodeId])
         notes.push(format!("{} ({}) {text}", node.path, node.size));
     }
     notes
+}
+
+/// Whether a node is what a volume of ZFS holds.
+fn lies_on_dataset(layout: &Layout, node: &Node) -> bool {
+    node.on.iter().filter_map(|id| layout.node(id)).any(|below| matches!(below.kind, Kind::Dataset(_)))
 }
 
 /// What a person must know of a container beforehand.
@@ -522,6 +558,8 @@ impl Plan {
             if place.late { &mut self.after } else { &mut self.before }.push(step);
         }
         self.last.extend(layout.nodes.iter().filter_map(|node| lock(node, places.get(&node.id)?)));
+        let pools = layout.nodes.iter().filter(|node| places.contains_key(&node.id));
+        self.last.extend(pools.filter_map(|node| finish_pool(layout, node)));
     }
 
     /// Nodes that have a place: what lies straight on partitions by disk and partition number, the rest as in the layout.
@@ -607,8 +645,31 @@ fn make(layout: &Layout, node: &Node, place: &Place, places: &BTreeMap<NodeId, P
             })?;
             Some(Step::MakeLv { volume: volume.clone(), size: new, extent })
         }
+        Kind::Pool(pool) => {
+            let root = datasets(layout, &node.id).find(|dataset| dataset.is_root())?;
+            Some(Step::MakePool { pool: pool.clone(), root: root.clone(), devices: below().flatten().collect() })
+        }
+        // The pool's own one is made with it.
+        Kind::Dataset(dataset) if dataset.is_root() => None,
+        Kind::Dataset(dataset) => Some(Step::MakeDataset { dataset: dataset.clone() }),
         Kind::Disk(_) | Kind::Partition(_) | Kind::Volatile(_) | Kind::Opaque(_) => None,
     }
+}
+
+/// The datasets of a pool.
+fn datasets<'a>(layout: &'a Layout, pool: &'a NodeId) -> impl Iterator<Item = &'a Dataset> {
+    layout.children(pool).filter_map(|child| match &child.kind {
+        Kind::Dataset(dataset) => Some(dataset),
+        _ => None,
+    })
+}
+
+/// What is set on a pool when everything is in place.
+fn finish_pool(layout: &Layout, node: &Node) -> Option<Step> {
+    let Kind::Pool(pool) = &node.kind else { return None };
+    let made = datasets(layout, &node.id).filter(|dataset| !dataset.encrypted);
+    let settings: Vec<Setting> = made.flat_map(Dataset::later).collect();
+    Some(Step::FinishPool { pool: pool.name.clone(), bootfs: pool.bootfs.clone(), settings })
 }
 
 /// What makes the read-only subvolumes of a btrfs read-only again.
@@ -627,3 +688,5 @@ mod luks_tests;
 mod stack_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod zfs_tests;

@@ -11,6 +11,7 @@ mod initramfs;
 mod network;
 mod room;
 mod swapfile;
+mod zfs;
 
 use std::path::Path;
 
@@ -74,6 +75,7 @@ pub fn adapt(screen: &Screen, host: &Host, plan: &Plan) -> Result<Adaptation> {
     crypttab::check(plan, &mut done);
     network::check(host, &mut done);
     swapfile::make(host, &mut done);
+    zfs::renew_cache(plan, &mut done);
     {
         let room = Room::open()?;
         debconf::update(screen, &room, plan, host, &mut done);
@@ -104,7 +106,15 @@ fn loaders(
     if let Some(mounted) = mounted
         && esp::is_meant(host)
     {
-        return esp::finish(mounted, recorded, done);
+        let entries = esp::finish(mounted, recorded, done)?;
+        // Copies of it on other disks, as Proxmox's boot tool keeps them. The machine starts without them.
+        for other in grub::esp_paths(plan).filter(|path| *path != mounted) {
+            if let Err(stop) = esp::finish(other, Vec::new(), done) {
+                done.not_adapted.push(stop.to_string());
+            }
+        }
+        esp::check_bios(host, done);
+        return Ok(entries);
     }
     grub::install(screen, room, host, plan, done)?;
     let Some(mounted) = mounted else { return Ok(Vec::new()) };

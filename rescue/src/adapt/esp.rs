@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use layout::disk::{Disk, Table};
 use layout::fstab::FstabEntry;
 use manifest::host::{Host, LoaderKind};
 
@@ -48,6 +49,18 @@ pub fn finish(esp: &str, entries: Vec<LoadOption>, done: &mut Adaptation) -> Res
     let removable = if folder.join(REMOVABLE).is_file() { ", and on the removable path" } else { "" };
     done.loaders.push(format!("as recorded, in {esp}{removable}"));
     Ok(sound)
+}
+
+/// A word on boot code that the host had beside such a loader: what installed it is not known here.
+pub fn check_bios(host: &Host, done: &mut Adaptation) {
+    let boots = |disk: &Disk| matches!(&disk.table, Table::Gpt(table) if table.boot_code);
+    if host.layout.disks().any(|(_, disk)| boots(disk)) {
+        done.not_adapted.push(
+            "the host's disks had boot code for BIOS too, which is not installed: it starts by UEFI. On Proxmox VE `proxmox-boot-tool reinit` \
+             in the restored system installs it"
+                .to_owned(),
+        );
+    }
 }
 
 /// Puts systemd-boot where firmware looks when it remembers nothing. What lies there already came back with the ESP and stays.
