@@ -256,8 +256,8 @@ mod tests {
     #[test]
     fn a_preview_that_there_is_not_is_refused() {
         assert_eq!(Config::parse("version = 1\npreview = [\"luks\"]\n").unwrap().preview, ["luks"]);
-        let error = Config::parse("version = 1\npreview = [\"zfs\"]\n").unwrap_err();
-        assert_eq!(error, "preview = [\"zfs\"]: there is btrfs, luks, dos, whole-disk");
+        let error = Config::parse("version = 1\npreview = [\"nfs\"]\n").unwrap_err();
+        assert_eq!(error, "preview = [\"nfs\"]: there is btrfs, luks, dos, whole-disk, zfs");
     }
 
     #[test]

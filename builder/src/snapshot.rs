@@ -12,6 +12,7 @@ use manifest::{
 };
 use vault::{Backup, Exclusion, Finished, Private, Vault};
 
+use crate::capture::aside::Aside;
 use crate::commands::Context;
 use crate::exit::{Exit, refusal};
 use crate::progress::Bar;
@@ -35,6 +36,8 @@ pub struct Subject {
     pub problems: Vec<Problem>,
     /// How it is stored.
     pub manner: Manner,
+    /// Mounts that the tree is read through.
+    pub aside: Aside,
 }
 
 /// How a run stores, where not as usual.
@@ -66,13 +69,14 @@ fn store(
     vault: &Vault,
     host: &HostName,
     key: &HostKey,
-    subject: Subject,
+    mut subject: Subject,
     boot_files: Vec<BootFile>,
 ) -> anyhow::Result<Manifest> {
     let previous = newest(context, vault, host, key)?;
     let serial = Serial(previous.as_ref().map_or(1, |manifest| manifest.serial.0 + 1));
     let started = Timestamp::now();
     let finished = run_engine(context, vault, &subject, host, serial)?;
+    subject.aside.close();
     let manifest = describe(context, vault, subject, host, serial, started, previous.as_ref(), finished, boot_files)?;
     let (json, signature) = seal(&manifest, key)?;
     vault.put_manifest(host.as_str(), serial.0, &json, &signature)?;

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::graph::{Kind, Layout, Mount, Node};
 
 /// Fields that change without anybody changing the layout.
-const VOLATILE: &[&str] = &["used"];
+const VOLATILE: &[&str] = &["used", "snapshots", "newest_snapshot"];
 
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -16,6 +16,7 @@ use crate::swap::Swap;
 use crate::units::Bytes;
 use crate::vfat::Vfat;
 use crate::xfs::Xfs;
+use crate::zfs::{Dataset, Pool};
 
 /// A node's name inside one layout: `disk:QM0001`, `part:<GUID>`, `fs:<UUID>`, or the kernel name where there is nothing better.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -74,6 +75,10 @@ pub enum Kind {
     Vg(VolumeGroup),
     /// An LVM logical volume, on its group, or on its pool when it is thin.
     Lv(LogicalVolume),
+    /// A ZFS pool, on its devices.
+    Pool(Pool),
+    /// A ZFS filesystem or volume, on its pool.
+    Dataset(Dataset),
     /// Something that this version can name but not bring back.
     Opaque(Opaque),
 }
@@ -125,7 +130,11 @@ impl Kind {
     /// A filesystem that can be mounted.
     #[must_use]
     pub fn is_filesystem(&self) -> bool {
-        matches!(self, Self::Ext(_) | Self::Xfs(_) | Self::Btrfs(_) | Self::Vfat(_))
+        match self {
+            Self::Ext(_) | Self::Xfs(_) | Self::Btrfs(_) | Self::Vfat(_) => true,
+            Self::Dataset(dataset) => dataset.volume.is_none(),
+            _ => false,
+        }
     }
 }
 

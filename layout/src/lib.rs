@@ -33,6 +33,7 @@ pub mod swap;
 pub mod units;
 pub mod vfat;
 pub mod xfs;
+pub mod zfs;
 
 pub use graph::{Kind, Layout, Mount, Node, NodeId, Opaque, Volatile};
 pub use units::{Bytes, Guid, GuidError};

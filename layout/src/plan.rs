@@ -29,6 +29,7 @@ use crate::swap::Swap;
 use crate::units::Bytes;
 use crate::vfat::Vfat;
 use crate::xfs::Xfs;
+use crate::zfs::{Dataset, Pool, Setting};
 
 pub use overwritten::EDGE;
 pub use place::Device;
@@ -142,6 +143,20 @@ pub enum Step {
         /// Bytes of an extent of its group.
         extent: Bytes,
     },
+    /// Make a ZFS pool with its own dataset.
+    MakePool {
+        /// What.
+        pool: Pool,
+        /// The dataset of the same name.
+        root: Dataset,
+        /// Where, in the order of its vdevs.
+        devices: Vec<Device>,
+    },
+    /// Make a ZFS filesystem or volume.
+    MakeDataset {
+        /// What.
+        dataset: Dataset,
+    },
     /// Make a FAT filesystem.
     MakeVfat {
         /// Where.
@@ -178,6 +193,15 @@ pub enum Step {
         device: Device,
         /// Their paths from its top.
         subvolumes: Vec<String>,
+    },
+    /// Set what would have been in the way of a restore on a pool, and what the system starts from.
+    FinishPool {
+        /// Its name.
+        pool: String,
+        /// The dataset that the system starts from.
+        bootfs: Option<String>,
+        /// Properties of its datasets.
+        settings: Vec<Setting>,
     },
 }
 
@@ -396,10 +420,12 @@ impl Kind {
             Self::Luks(_) => Luks::TOOLS,
             Self::Pv(_) => PhysicalVolume::TOOLS,
             Self::Lv(LogicalVolume { form: Form::ThinPool { .. }, .. }) => LogicalVolume::THIN_TOOLS,
+            Self::Pool(_) => Pool::TOOLS,
             Self::Vfat(_) => Vfat::TOOLS,
             Self::Swap(_) => Swap::TOOLS,
             // The table is written by the rescue itself.
-            Self::Disk(_) | Self::Partition(_) | Self::Vg(_) | Self::Lv(_) | Self::Volatile(_) | Self::Opaque(_) => &[],
+            Self::Disk(_) | Self::Partition(_) | Self::Vg(_) | Self::Lv(_) => &[],
+            Self::Dataset(_) | Self::Volatile(_) | Self::Opaque(_) => &[],
         }
     }
 }
@@ -429,10 +455,15 @@ fn notes(layout: &Layout, restores: &dyn Fn(&NodeId) -> bool, wanted: &[NodeId],
                 Some(text) => text,
                 None => continue,
             },
+            Kind::Pool(Pool { hindrance: Some(hindrance), .. }) if here => format!("does not come back: {hindrance}"),
+            Kind::Dataset(dataset) if here && dataset.encrypted => "does not come back: it is encrypted".to_owned(),
+            Kind::Opaque(opaque) if here && lies_on_dataset(layout, node) => {
+                format!("comes back as an empty volume: this version does not restore {}", opaque.what)
+            }
             Kind::Opaque(opaque) if here => {
                 format!("comes back as an empty partition: this version does not restore {}", opaque.what)
             }
-            Kind::Ext(_) | Kind::Xfs(_) | Kind::Btrfs(_) | Kind::Vfat(_) if here && !restores(&node.id) => {
+            kind if kind.is_filesystem() && here && !restores(&node.id) => {
                 "comes back empty: it was not captured".to_owned()
             }
             _ => continue,
@@ -440,6 +471,11 @@ fn notes(layout: &Layout, restores: &dyn Fn(&NodeId) -> bool, wanted: &[NodeId],
         notes.push(format!("{} ({}) {text}", node.path, node.size));
     }
     notes
+}
+
+/// Whether a node is what a volume of ZFS holds.
+fn lies_on_dataset(layout: &Layout, node: &Node) -> bool {
+    node.on.iter().filter_map(|id| layout.node(id)).any(|below| matches!(below.kind, Kind::Dataset(_)))
 }
 
 /// What a person must know of a container beforehand.
@@ -553,3 +589,5 @@ mod luks_tests;
 mod stack_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod zfs_tests;

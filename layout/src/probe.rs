@@ -21,6 +21,8 @@ use crate::swap::Swap;
 use crate::units::Bytes;
 use crate::vfat::Vfat;
 use crate::xfs::Xfs;
+use crate::zfs::report::Report as ZfsReport;
+use crate::zfs::{Dataset, GUEST};
 
 /// What reading a device gave.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,6 +66,8 @@ pub struct Stacks {
     pub arrays: BTreeMap<String, Array>,
     /// Names below `/dev/mapper` whose key crypttab draws at each start.
     pub volatile: BTreeSet<String>,
+    /// The word of ZFS on pools, datasets and the devices of volumes; empty where there is none.
+    pub zfs: ZfsReport,
 }
 
 /// What an LVM volume is said to hold that is not active, and so cannot be read.
@@ -96,9 +100,12 @@ pub fn assemble(
 ) -> Layout {
     let (layout, ids, top) = (Layout::default(), BTreeSet::new(), BTreeMap::new());
     let mut graph = Assembly { devices, probes, stacks, layout, ids, top };
-    for device in in_order(devices) {
-        graph.add_device(device);
-    }
+    // Volumes of ZFS lie on pools, which lie on other devices; lsblk shows them as disks.
+    let (above, below): (Vec<_>, Vec<_>) = in_order(devices).into_iter().partition(|device| graph.is_on_zvol(device));
+    below.into_iter().for_each(|device| graph.add_device(device));
+    graph.add_pools();
+    above.into_iter().for_each(|device| graph.add_device(device));
+    graph.add_unseen_datasets();
     graph.add_unseen_volumes();
     graph.layout.nodes = parents_first(graph.layout.nodes);
     graph.add_mounts(mounts);
@@ -121,7 +128,11 @@ impl<'a> Assembly<'a> {
         let on = self.below(device);
         let transient_what = transient(device);
         // Card readers without a card, unused loop and zram devices; and what LVM keeps inside its volumes.
-        if device.size.0 == 0 || self.is_inside_volume(device) || self.is_extended(device) {
+        if device.size.0 == 0
+            || self.is_inside_volume(device)
+            || self.is_extended(device)
+            || self.is_inside_guest(device)
+        {
             return;
         }
         let probe = self.probes.get(&device.kname).cloned().unwrap_or_else(|| Probe {
@@ -143,13 +154,19 @@ impl<'a> Assembly<'a> {
             Kind::Partition(partition) => format!("part:{}", partition.guid),
             Kind::Array(array) => format!("array:{}", array.uuid),
             Kind::Lv(volume) => format!("lv:{}", volume.uuid),
+            Kind::Dataset(dataset) => format!("dataset:{}", dataset.name),
             Kind::Volatile(volatile) => format!("volatile:{}", volatile.name),
             _ => format!("device:{}", device.kname),
         };
         let volatile = matches!(kind, Kind::Volatile(_));
         let boot_core = matches!(&kind, Kind::Partition(partition) if partition.type_guid.as_str() == BIOS_BOOT);
+        let guest = matches!(kind, Kind::Dataset(_)) && probe.table.is_some();
         let id = self.add(wanted, device, on, kind);
         self.top.insert(&device.kname, id.clone());
+        if guest {
+            self.add(format!("raw:{}", device.kname), device, vec![id], Kind::Opaque(Opaque { what: GUEST.into() }));
+            return;
+        }
         if transient_what.is_none() && probe.table.is_none() && !volatile {
             self.add_content(device, probe, id, boot_core);
         }
@@ -191,6 +208,10 @@ impl<'a> Assembly<'a> {
     fn device_kind(&self, device: &BlockDevice, probe: &Probe) -> Kind {
         let opaque = |what: &str| Kind::Opaque(Opaque { what: what.into() });
         match device.kind.as_str() {
+            "disk" if is_zvol(device) => match self.zvol(device) {
+                Some(dataset) => Kind::Dataset(dataset.clone()),
+                None => opaque("zvol"),
+            },
             "disk" => Kind::Disk(Disk {
                 model: device.model.clone().unwrap_or_default(),
                 serial: device.serial.clone(),
@@ -277,7 +298,61 @@ impl<'a> Assembly<'a> {
         let in_array = arrays
             .any(|array| array.members.iter().flatten().chain(&array.spares).any(|member| *member == device.path));
         let pool = self.logical_volume(device).is_some_and(|volume| matches!(volume.form, Form::ThinPool { .. }));
-        in_array || pool
+        in_array || pool || self.stacks.zfs.pools.iter().any(|found| found.devices.contains(&device.path))
+    }
+
+    /// The dataset that a device shows.
+    fn zvol(&self, device: &BlockDevice) -> Option<&'a Dataset> {
+        let name = self.stacks.zfs.volumes.get(&device.kname)?;
+        self.stacks.zfs.datasets.iter().find(|dataset| dataset.name == *name && dataset.volume.is_some())
+    }
+
+    /// A volume of ZFS, or something that lies on one.
+    fn is_on_zvol(&self, device: &BlockDevice) -> bool {
+        let parents = device.parents.iter().filter_map(|name| self.devices.iter().find(|other| other.kname == *name));
+        // lsblk's tree has no circles.
+        is_zvol(device) || parents.into_iter().any(|parent| self.is_on_zvol(parent))
+    }
+
+    /// A partition inside a volume of ZFS: the volume is a guest's disk, and what is in it is the guest's affair.
+    fn is_inside_guest(&self, device: &BlockDevice) -> bool {
+        let disk = device.parents.first().filter(|_| device.kind == "part");
+        disk.and_then(|name| self.devices.iter().find(|other| other.kname == *name)).is_some_and(is_zvol)
+    }
+
+    /// Pools, on the nodes of their devices. One that has a device that is none of the host's is not made again.
+    fn add_pools(&mut self) {
+        for found in &self.stacks.zfs.pools {
+            let node = |path: &String| {
+                let device = self.devices.iter().find(|device| device.path == *path)?;
+                self.top.get(device.kname.as_str()).cloned()
+            };
+            let on: Vec<NodeId> = found.devices.iter().filter_map(node).collect();
+            let mut pool = found.pool.clone();
+            if on.len() < found.devices.len() && pool.hindrance.is_none() {
+                pool.hindrance = Some("one of its devices is a file, or is not shown by lsblk".to_owned());
+            }
+            let id = self.unique(format!("pool:{}", pool.name), &pool.guid);
+            self.layout.nodes.push(Node { id, on, path: pool.name.clone(), size: found.size, kind: Kind::Pool(pool) });
+        }
+    }
+
+    /// Filesystems of ZFS, which have no device, and volumes whose device is hidden.
+    fn add_unseen_datasets(&mut self) {
+        for dataset in &self.stacks.zfs.datasets {
+            let id = NodeId(format!("dataset:{}", dataset.name));
+            let pool = self.stacks.zfs.pools.iter().find(|found| found.pool.name == dataset.pool());
+            let Some(pool) = pool.filter(|_| !self.ids.contains(&id)) else { continue };
+            self.ids.insert(id.clone());
+            let size = dataset.volume.as_ref().map_or(pool.size, |volume| volume.size);
+            let (on, path) = (vec![NodeId(format!("pool:{}", pool.pool.name))], dataset.name.clone());
+            self.layout.nodes.push(Node { id: id.clone(), on, path, size, kind: Kind::Dataset(dataset.clone()) });
+            if dataset.volume.is_some() {
+                let device = BlockDevice { path: dataset.name.clone(), size, ..BlockDevice::default() };
+                let opaque = Kind::Opaque(Opaque { what: INACTIVE.into() });
+                self.add(format!("raw:{}", dataset.name), &device, vec![id], opaque);
+            }
+        }
     }
 
     /// Groups without volumes, and volumes without a device: those that are not active. What these hold cannot be read.
@@ -304,6 +379,9 @@ impl<'a> Assembly<'a> {
 
     /// What a device lies on: a volume on its group, or on its pool; anything else on what its parents hold.
     fn below(&mut self, device: &BlockDevice) -> Vec<NodeId> {
+        if let Some(dataset) = self.zvol(device) {
+            return vec![NodeId(format!("pool:{}", dataset.pool()))];
+        }
         let Some(volume) = self.logical_volume(device) else {
             return device.parents.iter().filter_map(|name| self.top.get(name.as_str()).cloned()).collect();
         };
@@ -378,9 +456,14 @@ impl<'a> Assembly<'a> {
         let mut seen: BTreeSet<String> = BTreeSet::new();
         let shown: Vec<&MountEntry> = visible(entries).into_iter().filter(|entry| !entry.is_pseudo()).collect();
         for entry in &shown {
+            // A snapshot that somebody looked into.
+            if entry.fstype == "zfs" && entry.source.contains('@') {
+                continue;
+            }
             let device = self.devices.iter().find(|device| device.number == entry.number);
             let device = device.or_else(|| self.devices.iter().find(|device| device.path == entry.source));
             let node = device.and_then(|device| self.top.get(device.kname.as_str()).cloned());
+            let node = node.or_else(|| self.dataset_node(entry));
             let key = device.map_or_else(|| entry.number.clone(), |device| device.kname.clone());
             let kind = node.as_ref().and_then(|id| self.layout.node(id)).map(|node| &node.kind);
             let subvolume = match kind {
@@ -401,6 +484,12 @@ impl<'a> Assembly<'a> {
             let (path, fstype, options) = (entry.path.clone(), entry.fstype.clone(), entry.options.clone());
             self.layout.mounts.push(Mount { node, path, fstype, options, subvolume });
         }
+    }
+
+    /// The dataset that a mount shows.
+    fn dataset_node(&self, entry: &MountEntry) -> Option<NodeId> {
+        let id = NodeId(format!("dataset:{}", entry.source));
+        (entry.fstype == "zfs" && self.layout.node(&id).is_some()).then_some(id)
     }
 
     /// The kernel knows what it mounted, where reading the device told nothing.
@@ -427,6 +516,11 @@ impl<'a> Assembly<'a> {
 fn shown_subvolume(btrfs: &Btrfs, root: &str) -> Option<String> {
     let path = root.trim_start_matches('/');
     (path.is_empty() || btrfs.subvolumes.iter().any(|one| one.path == path)).then(|| path.to_owned())
+}
+
+/// The device of a volume of ZFS, by the kernel's name.
+fn is_zvol(device: &BlockDevice) -> bool {
+    device.kname.strip_prefix("zd").is_some_and(|rest| rest.starts_with(|digit: char| digit.is_ascii_digit()))
 }
 
 /// The name below `/dev/mapper`.

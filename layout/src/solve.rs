@@ -264,6 +264,7 @@ fn check_blocks_on(layout: &Layout, below: &Node, sector: u32) -> Result<(), Sol
             Kind::Ext(ext) => (ext.fstype.as_str(), ext.block_size),
             Kind::Xfs(xfs) => ("xfs", xfs.block_size),
             Kind::Btrfs(btrfs) => ("btrfs", btrfs.sector_size),
+            Kind::Pool(pool) if (1..32).contains(&pool.ashift) => ("zfs", 1 << pool.ashift),
             _ => continue,
         };
         if block < sector {

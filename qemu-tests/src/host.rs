@@ -59,13 +59,14 @@ impl Host {
             script("tree.sh", &[trees.as_os_str()])?;
         }
         let accel = Accel::choose(&trees, &trees.join("vmlinuz"))?;
+        let own = own_tree(layout.name, &trees, &tree)?;
         let disks: Vec<String> = layout.disks.iter().map(|(serial, size)| format!("{serial} {size}\n")).collect();
         let stamp = format!("{}{}", stamp(layout.name)?, disks.concat());
         let host = Self { layout, folder: trees.join(layout.name), accel, stamp, secure: false };
         let kept = host.folder.join("stamp");
         if std::fs::read_to_string(&kept).unwrap_or_default() != host.stamp {
             let _ = std::fs::remove_file(&kept);
-            host.make(&trees)?;
+            host.make(own.as_deref().unwrap_or(&trees))?;
             std::fs::write(&kept, &host.stamp).with_context(|| format!("writing {}", kept.display()))?;
         }
         Ok(host)
@@ -177,6 +178,20 @@ impl Host {
         running.output("modprobe sr_mod; udevadm settle; tar -xf /dev/sr0 -C / --no-same-owner", COMMAND_LIMIT)?;
         Ok(Source::running(running, stick))
     }
+}
+
+/// The tree of a layout that has a `tree.sh` of its own, for what the common one lacks; made now if it is not there.
+fn own_tree(layout: &str, trees: &Path, common: &str) -> anyhow::Result<Option<PathBuf>> {
+    let script_path = place::workspace().join("scripts/hosts").join(layout).join("tree.sh");
+    let Ok(text) = std::fs::read_to_string(&script_path) else { return Ok(None) };
+    let folder = trees.join(format!("{layout}-tree"));
+    let (kept, stamp) = (folder.join("tree.stamp"), format!("{common}{text}"));
+    if std::fs::read_to_string(&kept).unwrap_or_default() != stamp {
+        let _ = std::fs::remove_file(&kept);
+        script(&format!("{layout}/tree.sh"), &[trees.as_os_str(), folder.as_os_str()])?;
+        std::fs::write(&kept, &stamp).with_context(|| format!("writing {}", kept.display()))?;
+    }
+    Ok(Some(folder))
 }
 
 /// The programs as an archive of the root folder, as long as a disc's sectors want it.

@@ -12,6 +12,7 @@ mod network;
 mod room;
 mod swapfile;
 pub mod tpm;
+mod zfs;
 
 use std::path::Path;
 
@@ -76,6 +77,7 @@ pub fn adapt(screen: &Screen, host: &Host, plan: &Plan, renewals: &[tpm::Renewal
     crypttab::check(plan, &renewed, &mut done);
     network::check(host, &mut done);
     swapfile::make(host, &mut done);
+    zfs::renew_cache(plan, &mut done);
     {
         let room = Room::open()?;
         debconf::update(screen, &room, plan, host, &mut done);
@@ -111,6 +113,13 @@ fn loaders(
             let partitions = grub::esp_partitions(plan);
             entries = esp::own_entries(mounted, partitions.iter().filter_map(|guid| efi::place(plan, guid)));
         }
+        // Copies of it on other disks, as Proxmox's boot tool keeps them. The machine starts without them.
+        for other in grub::esp_paths(plan).filter(|path| *path != mounted) {
+            if let Err(stop) = esp::finish(other, Vec::new(), done) {
+                done.not_adapted.push(stop.to_string());
+            }
+        }
+        esp::check_bios(host, done);
         return Ok(entries);
     }
     grub::install(screen, room, host, plan, done)?;

@@ -16,7 +16,7 @@ use crate::containers::{self, Containers};
 use crate::screen::Screen;
 use crate::stick::Stick;
 use crate::stop::{Code, DiskState, OrStop, Result, Stop};
-use crate::{btrfs, disks, dos, kernel, saved, table};
+use crate::{btrfs, disks, dos, kernel, saved, table, zfs};
 
 /// Where the restored system is mounted.
 pub const TARGET: &str = "/target";
@@ -95,6 +95,19 @@ impl<'a> Applier<'a> {
                 self.lvm(group.vgcreate(&devices))
             }
             Step::MakeLv { volume, size, extent } => self.lvm(volume.lvcreate(*size, *extent)),
+            Step::MakePool { pool, root, devices } => zfs::make_pool(self.plan, pool, root, devices).or_stop(
+                Code::Io,
+                format!("making the ZFS pool {}", pool.name),
+                AGAIN,
+            ),
+            Step::MakeDataset { dataset } => {
+                zfs::make_dataset(dataset).or_stop(Code::Io, format!("making {}", dataset.name), AGAIN)
+            }
+            Step::FinishPool { pool, bootfs, settings } => zfs::finish_pool(pool, bootfs.as_deref(), settings).or_stop(
+                Code::Io,
+                format!("setting properties on the pool {pool}"),
+                "The files are restored. Start the restored system, and set them there by hand.",
+            ),
             Step::MakeVfat { device, vfat, logical_sector } => {
                 run("mkfs.fat", vfat.mkfs_vfat(&device.path(), *logical_sector))
             }
@@ -190,8 +203,18 @@ impl<'a> Applier<'a> {
     /// With the step and what went wrong.
     pub fn finish(&mut self) -> Result<()> {
         let plan = self.plan;
-        plan.last.iter().try_for_each(|step| self.step(step))?;
+        // What is set on a dataset while it is mounted, zfs would mount again where it belongs on the restored system.
+        let unmounted = |step: &&Step| matches!(step, Step::FinishPool { .. });
+        plan.last.iter().filter(|step| !unmounted(step)).try_for_each(|step| self.step(step))?;
         self.unmount()?;
+        let last = plan.last.iter().filter(unmounted).try_for_each(|step| self.step(step));
+        // Whatever came before: a pool that was not exported is taken in by force only.
+        let exported = zfs::export(plan).or_stop(
+            Code::Io,
+            "exporting the ZFS pools",
+            "The files are on the disks. The restored system takes in its pools by `zpool import -f` only.",
+        );
+        last.and(exported)?;
         self.close_containers();
         Ok(())
     }

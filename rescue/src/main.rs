@@ -40,6 +40,7 @@ mod table;
 mod trust;
 mod unlock;
 mod wake;
+mod zfs;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;

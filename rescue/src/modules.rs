@@ -79,6 +79,11 @@ impl Loader {
     }
 }
 
+/// Whether a module is in the kernel already, or on this stick.
+pub fn is_there(name: &str) -> bool {
+    Path::new("/sys/module").join(name).exists() || Loader::open().is_ok_and(|loader| loader.knows(name))
+}
+
 /// Loads drivers for every device that the kernel has found. Gives how many modules were put in; 0 means that nothing is new.
 pub fn coldplug(loader: &mut Loader) -> usize {
     let mut aliases = HashSet::new();

@@ -13,7 +13,7 @@ use crate::screen::{Answer, Screen, Stage};
 use crate::stick::Stick;
 use crate::stop::{Code, Result, Stop};
 use crate::trust::Snapshot;
-use crate::{disks, hardware, kernel};
+use crate::{disks, hardware, kernel, modules, zfs};
 
 /// The machine of a snapshot that can be restored onto bare metal.
 fn host_of(snapshot: &Snapshot) -> Result<&Host> {
@@ -34,7 +34,7 @@ fn host_of(snapshot: &Snapshot) -> Result<&Host> {
 pub fn plan_for(stick: &Stick, snapshot: &Snapshot, choices: &[Choice]) -> Result<Plan> {
     let host = host_of(snapshot)?;
     check_tools(&host.layout)?;
-    plan_now(host, stick, choices).map_err(stop)
+    plan_now(host, stick, choices).map_err(stop).and_then(check_drivers)
 }
 
 /// Plans, and asks for a disk where it cannot be told which one is meant. None: nobody answered.
@@ -47,7 +47,7 @@ pub fn plan_asking(screen: &Screen, stick: &Stick, snapshot: &Snapshot) -> Resul
     let mut choices: Vec<Choice> = Vec::new();
     loop {
         let error = match plan_now(host, stick, &choices) {
-            Ok(plan) => return Ok(Some(plan)),
+            Ok(plan) => return check_drivers(plan).map(Some),
             Err(error) => error,
         };
         let open = matches!(&error, PlanError::Match(error) if error.asks());
@@ -118,6 +118,15 @@ fn boot_loaders(uefi: bool, bios_disk: bool) -> &'static str {
              start the stick again."
         }
     }
+}
+
+/// ZFS is not part of the kernel: a stick may have its tools and not its module.
+fn check_drivers(plan: Plan) -> Result<Plan> {
+    if zfs::pools(&plan).next().is_none() || modules::is_there("zfs") {
+        return Ok(plan);
+    }
+    let message = "this stick has no kernel module for ZFS, which the recorded pools need";
+    Err(Stop::new(Code::Guard, message, "Make the stick again with `lifeboat create`, on a host whose kernel has it."))
 }
 
 /// Prints the plan in full, and sends it.

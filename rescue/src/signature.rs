@@ -31,11 +31,22 @@ pub fn name(start: &[u8]) -> Option<String> {
     if let Some((_, _, name)) = MARKS.iter().find(|(at, mark, _)| start.get(*at..*at + mark.len()) == Some(mark)) {
         return Some((*name).to_owned());
     }
+    if zfs(start) {
+        return Some("ZFS pool member".to_owned());
+    }
     let lvm = (0..4).any(|sector| start.get(sector * 512..sector * 512 + 8) == Some(b"LABELONE"));
     if lvm {
         return Some("LVM physical volume".to_owned());
     }
     fat(start)
+}
+
+/// The first label of ZFS keeps what it says of the pool at 16 KiB, as an XDR list that begins with the version.
+fn zfs(start: &[u8]) -> bool {
+    const LIST: usize = 16 << 10;
+    start
+        .get(LIST..LIST + 64)
+        .is_some_and(|list| list.starts_with(&[1, 1]) && list.windows(7).any(|name| name == b"version"))
 }
 
 /// The label in a FAT boot sector: at 71 of FAT32, at 43 of the smaller ones.
@@ -72,6 +83,7 @@ mod tests {
             (with(&[(0, b"LUKS\xba\xbe\0\x02")]), Some("LUKS (encrypted)")),
             (with(&[(512, b"LABELONE")]), Some("LVM physical volume")),
             (with(&[(3, b"NTFS    ")]), Some("NTFS")),
+            (with(&[(16384, &[1, 1]), (16384 + 24, b"version")]), Some("ZFS pool member")),
             (with(&[(82, b"FAT32   "), (71, b"LIFEBOATESP")]), Some("vfat \"LIFEBOATESP\"")),
             (with(&[(54, b"FAT16   "), (43, b"NO NAME    ")]), Some("vfat")),
             (with(&[]), None),

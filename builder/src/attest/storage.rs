@@ -171,6 +171,7 @@ fn held(node: &Node, part: &Part, found: &mut Vec<Difference>) {
         Kind::Disk(_) | Kind::Partition(_) | Kind::Volatile(_) | Kind::Opaque(_) => {}
         // Not read from outside: the walk through the files says so.
         Kind::Xfs(_) | Kind::Btrfs(_) | Kind::Luks(_) | Kind::Array(_) | Kind::Pv(_) | Kind::Vg(_) | Kind::Lv(_) => {}
+        Kind::Pool(_) | Kind::Dataset(_) => {}
     }
 }
 

@@ -13,11 +13,12 @@ use layout::gpt::{BIOS_BOOT, ESP};
 use layout::luks::Luks;
 use layout::lvm::{Form, LogicalVolume};
 use layout::probe::INACTIVE;
+use layout::zfs::{GUEST, Pool};
 use layout::{Kind, Layout, Node, NodeId};
 use manifest::host::{Coverage, Item, Verdict};
 
 use super::pattern::fits;
-use super::{Waiver, btrfs};
+use super::{Waiver, aside, btrfs, zfs};
 
 /// Kinds of devices that are left out by default, and why.
 pub const LEFT_OUT: &[(&str, &str)] = &[
@@ -65,6 +66,7 @@ pub fn coverage(layout: &Layout, waivers: &[Waiver], stick: Option<&str>) -> Cov
         |node: &NodeId| items.iter().any(|item| item.node == *node && matches!(item.verdict, Verdict::Captured { .. }));
     let subvolumes = btrfs::items(layout, restores, |name| judge.waived(name));
     items.extend(subvolumes);
+    items.extend(zfs::items(layout));
     let used = |waiver: &&Waiver| {
         layout.nodes.iter().any(|node| judge.named(node, &waiver.pattern) || names_subvolume(node, &waiver.pattern))
     };
@@ -111,7 +113,7 @@ fn no_root() -> Item {
 }
 
 /// Every node on a disk that is a Lifeboat stick.
-fn sticks<'a>(layout: &'a Layout, stick: Option<&str>) -> BTreeSet<&'a NodeId> {
+pub(super) fn sticks<'a>(layout: &'a Layout, stick: Option<&str>) -> BTreeSet<&'a NodeId> {
     let mut found = BTreeSet::new();
     // The disk of the running system is no stick, whatever it is called.
     let system = layout.mount_at("/").map(|root| layout.disks_below(&root.node)).unwrap_or_default();
@@ -151,6 +153,9 @@ fn what(node: &Node) -> &str {
         Kind::Pv(_) => "LVM2_member",
         Kind::Vg(_) => "volume group",
         Kind::Lv(_) => "lvm",
+        Kind::Pool(_) => "zpool",
+        Kind::Dataset(dataset) if dataset.volume.is_some() => "zvol",
+        Kind::Dataset(_) => "zfs",
         Kind::Vfat(_) => "vfat",
         Kind::Swap(_) => "swap",
         Kind::Luks(_) => "crypto_LUKS",
@@ -254,6 +259,17 @@ impl<'a> Judge<'a> {
                 self.remade(node)?;
                 self.stands(node).map(|()| "it is empty and is made anew")
             }
+            Kind::Pool(_) | Kind::Dataset(_) => {
+                self.remade(node)?;
+                self.stands(node)?;
+                match (node.kind.is_filesystem(), self.mount(node)) {
+                    (true, Some(_)) => Ok("its files are archived"),
+                    (true, None) => {
+                        Err("it is not mounted, so its files cannot be read: mount it, or waive it by name".into())
+                    }
+                    (false, _) => Ok("it is empty and is made anew"),
+                }
+            }
             Kind::Swap(_) => self.stands(node).map(|()| "it is made anew"),
             Kind::Volatile(_) => self.stands(node).map(|()| "crypttab makes it anew at each start"),
             Kind::Luks(luks) => Err(match &luks.hindrance {
@@ -300,6 +316,10 @@ impl<'a> Judge<'a> {
     fn remade(&self, node: &Node) -> Result<(), String> {
         match &node.kind {
             Kind::Array(array) if !RAID_LEVELS.contains(&array.level.as_str()) => Err(reason(&array.level)),
+            Kind::Pool(Pool { hindrance: Some(hindrance), .. }) => Err(hindrance.clone()),
+            Kind::Dataset(dataset) if dataset.encrypted => {
+                Err("it is encrypted by ZFS, which this version does not bring back".into())
+            }
             _ if is_snapshot(node) => Err(format!("{SNAPSHOT}; it is mounted: unmount it, or waive it by name")),
             _ => Ok(()),
         }
@@ -308,10 +328,13 @@ impl<'a> Judge<'a> {
     /// The word on a volume below that comes back in a simpler form than it had.
     fn simpler(&self, node: &Node) -> String {
         let other = self.layout.below(&node.id).into_iter().chain([node]).find_map(|below| match &below.kind {
-            Kind::Lv(LogicalVolume { form: Form::Other { what }, .. }) => Some(what),
+            Kind::Lv(LogicalVolume { form: Form::Other { what }, .. }) => Some(what.as_str()),
+            Kind::Dataset(dataset) if dataset.origin.is_some() => Some(CLONE),
+            Kind::Pool(pool) if pool.missing() > 0 => Some(MISSING),
             _ => None,
         });
-        match other.map(String::as_str) {
+        match other {
+            Some(word @ (CLONE | MISSING)) => format!("; {word}"),
             Some("cache" | "writecache") => "; its volume comes back without a cache".to_owned(),
             Some(what) => format!("; its volume comes back as a linear one, not as {what}"),
             None => String::new(),
@@ -319,7 +342,7 @@ impl<'a> Judge<'a> {
     }
 
     fn carries_system(&self, node: &Node) -> bool {
-        if let Some(path) = self.mount(node) {
+        if let Some(path) = self.mount(node).filter(|path| !aside::is_aside(path)) {
             return SYSTEM.contains(&path);
         }
         // An ESP beside the root filesystem holds what the firmware starts, mounted or not.
@@ -361,6 +384,8 @@ impl<'a> Judge<'a> {
             Kind::Swap(swap) => Some(format!("UUID={}", swap.uuid)),
             Kind::Luks(luks) => Some(format!("UUID={}", luks.uuid)),
             Kind::Volatile(_) => None,
+            Kind::Pool(pool) => Some(pool.name.clone()),
+            Kind::Dataset(dataset) => Some(dataset.name.clone()),
             Kind::Array(_) | Kind::Pv(_) | Kind::Vg(_) | Kind::Lv(_) | Kind::Opaque(_) => None,
         });
         names.iter().any(|name| fits(waiver, name))
@@ -370,6 +395,10 @@ impl<'a> Judge<'a> {
 /// Levels of software RAID that are made again.
 const RAID_LEVELS: &[&str] = &["linear", "raid0", "raid1", "raid4", "raid5", "raid6", "raid10"];
 const SNAPSHOT: &str = "a snapshot of another volume, which is archived as it is now";
+
+/// What is said of a dataset that comes back in a simpler form.
+const CLONE: &str = "it comes back as a dataset of its own, not as a clone";
+const MISSING: &str = "its pool comes back without the device that was missing";
 
 fn is_snapshot(node: &Node) -> bool {
     matches!(&node.kind, Kind::Lv(LogicalVolume { form: Form::Snapshot { .. }, .. }))
@@ -389,7 +418,11 @@ fn reason(what: &str) -> String {
         _ if what.starts_with("raid") || what == "linear" => "mdadm tells nothing of this array: install mdadm".into(),
         "multipath" | "faulty" | "container" => format!("an array of level {what} cannot be made again"),
         "f2fs" => later(what),
-        "zfs" | "zfs_member" => later("ZFS"),
+        "zfs" | "zfs_member" => {
+            "it belongs to a pool that is not imported, or that zpool tells nothing of: import it, wipe it, or waive it by name".into()
+        }
+        "zvol" => "it is a volume of ZFS that zfs tells nothing of".into(),
+        GUEST => "it is a volume with a partition table of its own, as guests have: back the guest up, and waive the volume by name".into(),
         "dos-partition" => "it belongs to a DOS partition table that could not be read".into(),
         "mpath" => later("multipath"),
         "partition" => "the partition table that it belongs to could not be read".into(),

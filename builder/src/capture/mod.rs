@@ -7,6 +7,7 @@
 //!
 //! Knows nothing of sticks and signatures, and of vaults only that secrets are sealed in them.
 
+pub mod aside;
 mod block;
 mod boot;
 mod btrfs;
@@ -24,6 +25,7 @@ pub mod preview;
 mod source;
 mod stacks;
 pub(crate) mod table;
+mod zfs;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -87,6 +89,8 @@ pub struct Captured {
     pub roots: Roots,
     /// Headers and keys of encrypted containers, to be sealed.
     pub private: Vec<vault::Private>,
+    /// Mounts that the archive is read through; they end with this value.
+    pub aside: aside::Aside,
 }
 
 /// What an archive of a host is made of.
@@ -108,6 +112,7 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     use anyhow::Context as _;
     let source = Source::new(&options.root);
     let mut gaps = Vec::new();
+    let mut aside = aside::Aside::begin(&source);
     let mounts = source.bytes("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
     let swaps = fstab::parse_swaps(&source.text("/proc/swaps").unwrap_or_default());
     let fstab = fstab::parse(&source.text("/etc/fstab").unwrap_or_default());
@@ -119,6 +124,10 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     let volatile = crypttab.iter().filter(|entry| entry.is_volatile()).map(|entry| entry.name.clone()).collect();
     let stacks = probe::Stacks { volatile, ..stacks::stacks(&source, &devices, &mut gaps) };
     let mut layout = probe::assemble(&devices, &probes, &stacks, &mountinfo::parse(&mounts));
+    if aside.open(&layout, options.stick.as_deref(), &mut gaps) {
+        let mounts = source.bytes("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
+        layout = probe::assemble(&devices, &probes, &stacks, &mountinfo::parse(&mounts));
+    }
     measure_mounted(&source, &mut layout);
     btrfs::look_aside(&source, &mut layout, &mut gaps);
     hidden::below_mounts(&source, &layout, &mut gaps);
@@ -139,6 +148,7 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
         .collect();
     coverage.exclusions = exclusions::of(options, &swap_files, &fstab);
     coverage.exclusions.extend(btrfs::exclusions(&layout, |node| coverage.restores(node)));
+    coverage.exclusions.extend(zfs::exclusions(&layout));
     btrfs::remove_left_out(&mut layout, &coverage.items, &mut gaps);
     coverage::remove_left_out(&mut layout, &coverage);
     gaps.extend(fragile_names(&fstab));
@@ -152,7 +162,7 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     let hardware = hardware::profile(&source);
     let identity = identity::identity(&source, &mut gaps);
     let host = Host { identity, layout, coverage, boot, network, hardware, fstab, swap_files, containers, gaps };
-    Ok(Captured { host, roots, private })
+    Ok(Captured { host, roots, private, aside })
 }
 
 /// Superblocks of mounted filesystems lag behind; the kernel's own count does not.

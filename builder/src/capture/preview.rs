@@ -8,7 +8,7 @@ use manifest::host::{Coverage, Verdict};
 use super::coverage::SYSTEM;
 
 /// The names that `preview` takes.
-pub const NAMES: &[&str] = &["btrfs", "luks", "dos", "whole-disk"];
+pub const NAMES: &[&str] = &["btrfs", "luks", "dos", "whole-disk", "zfs"];
 
 /// Whether the configuration names a preview.
 pub(super) fn is_allowed(name: &str, allowed: &[String]) -> bool {
@@ -38,6 +38,7 @@ pub(super) fn hold_back(layout: &Layout, coverage: &mut Coverage, allowed: &[Str
 fn preview(node: &Node) -> Option<&'static str> {
     match &node.kind {
         Kind::Btrfs(_) => Some("btrfs"),
+        Kind::Pool(_) => Some("zfs"),
         Kind::Luks(_) | Kind::Volatile(_) => Some("luks"),
         Kind::Disk(disk) => match disk.table {
             Table::Dos(_) => Some("dos"),

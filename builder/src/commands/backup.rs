@@ -7,6 +7,7 @@ use manifest::host::Verdict;
 use manifest::{Host, Problem};
 use serde::Serialize;
 
+use crate::capture::aside::Aside;
 use crate::capture::{self, Waiver};
 use crate::cli::Backup;
 use crate::commands::Context;
@@ -108,6 +109,7 @@ pub fn subject(
         host: None,
         problems: Vec::new(),
         manner: Manner::default(),
+        aside: Aside::default(),
     })
 }
 
@@ -138,6 +140,7 @@ fn this_host(options: &capture::Options) -> anyhow::Result<Subject> {
         private: captured.private,
         host: Some(captured.host),
         manner: Manner::default(),
+        aside: captured.aside,
     })
 }
 

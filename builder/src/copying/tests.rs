@@ -128,6 +128,7 @@ fn source(folder: &Path) -> Opened {
             host: None,
             problems: Vec::new(),
             manner: snapshot::Manner::default(),
+            aside: Default::default(),
         };
         snapshot::take(&context, &vault, subject, Vec::new()).unwrap();
     }

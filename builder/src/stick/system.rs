@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use initramfs::{
     Added, Archive, BUDGET, Compression, ESSENTIAL_MODULES, Firmware, Group, ModuleTree, Programs, RESCUE_MODULES,
-    Sysroot, Tree,
+    Selection, Sysroot, Tree,
 };
 use manifest::{Digest, TrustRoot};
 
@@ -37,6 +37,8 @@ const STORAGE: &[&str] = &[
     "xfs_admin",
     "mkfs.btrfs",
     "btrfs",
+    "zpool",
+    "zfs",
 ];
 /// For the boot chain, and for the person at the shell. Carried where the host has them.
 const WELCOME: &[&str] = &[
@@ -308,7 +310,13 @@ fn modules(
             own.missing.join(", ")
         ));
     }
-    let selection = index.select(RESCUE_MODULES, ESSENTIAL_MODULES);
+    // It is not part of the kernel: it is carried where it was installed, and a host that has its tools uses it.
+    let mut zfs = if has_tool(sysroot.root(), "zpool") { index.select(&[], &["zfs"]) } else { Selection::default() };
+    if !zfs.missing.is_empty() {
+        notes.push(format!("the kernel {release} has no module for ZFS: pools cannot be made again with this stick"));
+    }
+    zfs.missing.clear();
+    let selection = index.select(RESCUE_MODULES, ESSENTIAL_MODULES).with(zfs);
     if !selection.missing.is_empty() {
         notes.push(format!(
             "the kernel {release} has no {}: machines that need them cannot be restored with this stick (a cloud kernel? linux-image-amd64 has them)",

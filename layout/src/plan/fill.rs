@@ -7,6 +7,7 @@ use super::{Device, DiskPlan, Plan, Step, overwritten};
 use crate::graph::{Kind, Layout, Mount, Node, NodeId};
 use crate::lvm::{Form, LogicalVolume};
 use crate::units::Bytes;
+use crate::zfs::{Dataset, Setting};
 
 impl Plan {
     pub(super) fn fill_steps(
@@ -44,6 +45,8 @@ impl Plan {
             if place.late { &mut self.after } else { &mut self.before }.push(step);
         }
         self.last.extend(layout.nodes.iter().filter_map(|node| lock(node, places.get(&node.id)?)));
+        let pools = layout.nodes.iter().filter(|node| places.contains_key(&node.id));
+        self.last.extend(pools.filter_map(|node| finish_pool(layout, node)));
     }
 
     /// Nodes that have a place: what lies straight on partitions by disk and partition number, the rest as in the layout.
@@ -122,8 +125,31 @@ fn make(layout: &Layout, node: &Node, place: &Place, places: &BTreeMap<NodeId, P
             })?;
             Some(Step::MakeLv { volume: volume.clone(), size: new, extent })
         }
+        Kind::Pool(pool) => {
+            let root = datasets(layout, &node.id).find(|dataset| dataset.is_root())?;
+            Some(Step::MakePool { pool: pool.clone(), root: root.clone(), devices: below().flatten().collect() })
+        }
+        // The pool's own one is made with it.
+        Kind::Dataset(dataset) if dataset.is_root() => None,
+        Kind::Dataset(dataset) => Some(Step::MakeDataset { dataset: dataset.clone() }),
         Kind::Disk(_) | Kind::Partition(_) | Kind::Volatile(_) | Kind::Opaque(_) => None,
     }
+}
+
+/// The datasets of a pool.
+fn datasets<'a>(layout: &'a Layout, pool: &'a NodeId) -> impl Iterator<Item = &'a Dataset> {
+    layout.children(pool).filter_map(|child| match &child.kind {
+        Kind::Dataset(dataset) => Some(dataset),
+        _ => None,
+    })
+}
+
+/// What is set on a pool when everything is in place.
+fn finish_pool(layout: &Layout, node: &Node) -> Option<Step> {
+    let Kind::Pool(pool) = &node.kind else { return None };
+    let made = datasets(layout, &node.id).filter(|dataset| !dataset.encrypted);
+    let settings: Vec<Setting> = made.flat_map(Dataset::later).collect();
+    Some(Step::FinishPool { pool: pool.name.clone(), bootfs: pool.bootfs.clone(), settings })
 }
 
 /// What makes the read-only subvolumes of a btrfs read-only again.

@@ -26,9 +26,9 @@ pub enum Device {
         /// Its kernel name.
         disk: String,
     },
-    /// An array, a volume or an open container that an earlier step makes.
+    /// An array, a volume, an open container or a dataset that an earlier step makes.
     Made {
-        /// Its path: `/dev/md/root`, `/dev/mapper/pve-root`, `/dev/mapper/lifeboat-…`.
+        /// Its path: `/dev/md/root`, `/dev/mapper/pve-root`, `/dev/mapper/lifeboat-…`; for a dataset its name.
         path: String,
     },
 }
@@ -148,6 +148,16 @@ fn place(node: &Node, below: &[&Place]) -> Option<Place> {
             Some(Place { device, old: node.size, new: node.size, sector, late })
         }
         Kind::Disk(_) | Kind::Partition(_) => None,
+        Kind::Pool(pool) if pool.hindrance.is_some() => None,
+        Kind::Dataset(dataset) if dataset.encrypted => None,
+        Kind::Pool(pool) => {
+            let device = Device::Made { path: pool.name.clone() };
+            Some(Place { device, old: node.size, new: node.size, sector, late })
+        }
+        Kind::Dataset(dataset) => {
+            let device = Device::Made { path: dataset.path() };
+            Some(Place { device, old: node.size, new: node.size, sector, late })
+        }
         Kind::Btrfs(_) => {
             let sum =
                 |size: fn(&Place) -> Bytes| Bytes(below.iter().map(|place| size(place).0).fold(0, u64::saturating_add));

@@ -50,6 +50,17 @@ impl fmt::Display for Step {
                 write!(f, "make volume group {} over {}", group.name, names.join(", "))
             }
             Self::MakeLv { volume, size, .. } => write!(f, "make volume {} ({size})", volume.path()),
+            Self::MakePool { pool, devices, .. } => {
+                let names: Vec<String> = devices.iter().map(Device::path).collect();
+                write!(f, "make ZFS pool {} on {}", pool.name, names.join(", "))
+            }
+            Self::MakeDataset { dataset } => match &dataset.volume {
+                Some(volume) => write!(f, "make ZFS volume {} ({})", dataset.name, volume.size),
+                None => write!(f, "make ZFS filesystem {}", dataset.name),
+            },
+            Self::FinishPool { pool, bootfs, settings } => {
+                write!(f, "set {} properties on the pool {pool}", settings.len() + usize::from(bootfs.is_some()))
+            }
             Self::MakeVfat { device, vfat, .. } => write!(f, "make FAT {} on {}", vfat.serial, device.path()),
             Self::MakeSwap { device, swap } => write!(f, "make swap {} on {}", swap.uuid, device.path()),
             Self::Mount { device, path, subvolume: Some(subvolume), .. } if !subvolume.is_empty() => {
@@ -92,6 +103,14 @@ fn describe_on(layout: &Layout, id: &NodeId, depth: usize) -> Vec<String> {
     let mut parts = Vec::new();
     for node in layout.children(id).filter(|_| depth < 16) {
         parts.push(describe_node(node));
+        // Its datasets would fill the screen.
+        if let Kind::Pool(_) = node.kind {
+            parts.push(format!("with {} datasets", layout.children(&node.id).count()));
+            let root =
+                layout.mount_at("/").filter(|mount| layout.below(&mount.node).iter().any(|one| one.id == node.id));
+            parts.extend(root.map(|_| "and /".to_owned()));
+            continue;
+        }
         parts.extend(
             layout.mounts.iter().filter(|mount| mount.node == node.id).map(|mount| format!("at {}", mount.path)),
         );
@@ -116,6 +135,8 @@ fn describe_node(node: &Node) -> String {
         Kind::Pv(_) => return "LVM".to_owned(),
         Kind::Vg(group) => return format!("group {}", group.name),
         Kind::Lv(volume) => return format!("volume {}", volume.name),
+        Kind::Pool(pool) => return format!("ZFS pool {}", pool.name),
+        Kind::Dataset(dataset) => return format!("dataset {}", dataset.name),
         Kind::Opaque(opaque) => return format!("{} (not restored)", opaque.what),
         Kind::Disk(_) | Kind::Partition(_) => return String::new(),
     };

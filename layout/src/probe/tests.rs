@@ -65,6 +65,8 @@ fn tree(layout: &Layout, id: &NodeId) -> String {
         Kind::Pv(_) => "pv",
         Kind::Vg(group) => &group.name,
         Kind::Lv(volume) => &volume.name,
+        Kind::Pool(pool) => &pool.name,
+        Kind::Dataset(dataset) => &dataset.name,
         Kind::Vfat(_) => "vfat",
         Kind::Swap(_) => "swap",
         Kind::Luks(luks) => luks.name.as_deref().unwrap_or("closed"),
@@ -309,4 +311,85 @@ fn a_container_that_was_closed_and_swap_with_a_key_of_the_start_are_told_apart()
     assert_eq!(tree(&layout, &NodeId("disk:sda".into())), "disk(part(closed) part(volatile))");
     let layout = assemble(&devices, &probes, &Stacks::default(), &[]);
     assert_eq!(tree(&layout, &NodeId("disk:sda".into())), "disk(part(closed) part(crypt(swap)))");
+}
+
+/// Two disks with a mirrored pool that has a filesystem, a volume with ext4 and one with a table of its own.
+fn on_zfs() -> (Vec<BlockDevice>, BTreeMap<String, Probe>, Stacks) {
+    let zvol = |name: &str, number: &str| device(name, number, "disk", &[]);
+    let mut devices = vec![zvol("zd0", "230:0"), zvol("zd16", "230:16"), device("zd16p1", "230:17", "part", &["zd16"])];
+    for disk in ["sda", "sdb"] {
+        devices.push(device(disk, "8:0", "disk", &[]));
+        devices.push(device(&format!("{disk}1"), "8:1", "part", &[disk]));
+    }
+    let member = || holds(Content::Other("zfs_member".into()));
+    let probes = BTreeMap::from([
+        ("sda".to_owned(), gpt(&[LINUX])),
+        ("sdb".to_owned(), gpt(&[LINUX])),
+        ("sda1".to_owned(), member()),
+        ("sdb1".to_owned(), member()),
+        ("zd0".to_owned(), holds(ext("inner"))),
+        ("zd16".to_owned(), gpt(&[LINUX])),
+        ("zd16p1".to_owned(), holds(ext("guest"))),
+    ]);
+    let line = |name: &str, kind: &str| format!("{name}\ttype\t{kind}\t-\n{name}\tvolsize\t8192\tlocal\n");
+    let datasets = [
+        ("tank", "filesystem"),
+        ("tank/a", "filesystem"),
+        ("tank/v", "volume"),
+        ("tank/w", "volume"),
+        ("tank/x", "volume"),
+    ];
+    let datasets: String = datasets.map(|(name, kind)| line(name, kind)).concat();
+    let status = "  pool: tank\n\tNAME STATE\n\ttank ONLINE\n\t  mirror-0 ONLINE\n\t    /dev/sdb1 ONLINE\n\t    /dev/sda1 ONLINE\n";
+    let mut zfs = crate::zfs::report::parse("tank\tsize\t100\t-\n", status, &datasets, "");
+    zfs.volumes = [("zd0", "tank/v"), ("zd16", "tank/w")].map(|(node, name)| (node.to_owned(), name.to_owned())).into();
+    (devices, probes, Stacks { zfs, ..Stacks::default() })
+}
+
+#[test]
+fn a_pool_lies_on_its_devices_and_its_volumes_are_no_disks() {
+    let (devices, probes, stacks) = on_zfs();
+    let mounts = mountinfo::parse(
+        b"1 0 0:25 / / rw - zfs tank/a rw,xattr\n2 1 230:0 / /srv rw - ext4 /dev/zd0 rw\n3 1 0:26 / /.zfs/snapshot/x rw - zfs tank/a@x ro\n",
+    );
+    let layout = assemble(&devices, &probes, &stacks, &mounts);
+    let pool = layout.node(&NodeId("pool:tank".into())).unwrap();
+    let on: Vec<&str> = pool.on.iter().map(|id| layout.node(id).unwrap().path.as_str()).collect();
+    assert_eq!(on, ["/dev/sdb1", "/dev/sda1"]);
+    let mut below: Vec<String> = layout.children(&pool.id).map(|child| tree(&layout, &child.id)).collect();
+    below.sort();
+    assert_eq!(below, ["tank", "tank/a", "tank/v(ext)", "tank/w(guest's disk)", "tank/x(inactive volume)"]);
+    assert_eq!(layout.disks().count(), 2);
+    let mounted: Vec<(&str, &str)> = layout.mounts.iter().map(|m| (m.path.as_str(), m.node.0.as_str())).collect();
+    assert_eq!(mounted, [("/", "dataset:tank/a"), ("/srv", "fs:inner")]);
+    assert_eq!(layout.disks_below(&NodeId("fs:inner".into())).len(), 2);
+    let ids: Vec<&NodeId> = layout.nodes.iter().map(|node| &node.id).collect();
+    for node in &layout.nodes {
+        let own = ids.iter().position(|id| **id == node.id);
+        assert!(
+            node.on.iter().all(|below| ids.iter().position(|id| *id == below) < own),
+            "{} comes too early",
+            node.id
+        );
+    }
+}
+
+#[test]
+fn a_volume_that_zfs_tells_nothing_of_is_no_disk_of_the_host() {
+    let (devices, probes, mut stacks) = on_zfs();
+    stacks.zfs = crate::zfs::report::Report::default();
+    let layout = assemble(&devices, &probes, &stacks, &[]);
+    assert_eq!(layout.disks().count(), 2);
+    let zvol = layout.nodes.iter().find(|node| node.path == "/dev/zd0").unwrap();
+    assert!(matches!(&zvol.kind, Kind::Opaque(opaque) if opaque.what == "zvol"));
+    assert!(layout.nodes.iter().any(|node| matches!(&node.kind, Kind::Opaque(opaque) if opaque.what == "zfs_member")));
+}
+
+#[test]
+fn a_pool_with_a_device_that_is_not_shown_is_not_made_again() {
+    let (mut devices, probes, stacks) = on_zfs();
+    devices.retain(|device| device.kname != "sdb1");
+    let layout = assemble(&devices, &probes, &stacks, &[]);
+    let Kind::Pool(pool) = &layout.node(&NodeId("pool:tank".into())).unwrap().kind else { panic!() };
+    assert!(pool.hindrance.as_ref().unwrap().contains("lsblk"));
 }

@@ -56,6 +56,11 @@ fn least_at(layout: &Layout, node: &Node, depth: usize) -> Option<u64> {
             Some(extents.saturating_mul(found.extent.0).saturating_add(volume.data_start.0))
         }
         Kind::Lv(_) => on_it(),
+        Kind::Pool(pool) if pool.hindrance.is_none() => {
+            // Where it cannot be told which vdev gives way, none does.
+            let largest = || node.on.iter().filter_map(|id| layout.node(id)).map(|below| below.size.0).max();
+            pool.least().map(|least| least.0).or_else(largest)
+        }
         _ => None,
     }
 }

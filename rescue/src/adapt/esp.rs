@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use layout::disk::{Disk, Table};
 use layout::fstab::FstabEntry;
 use manifest::host::{Host, LoaderKind};
 
@@ -60,6 +61,18 @@ pub fn own_entries(esp: &str, places: impl Iterator<Item = Place>) -> Vec<LoadOp
     }
     let file = format!("\\{}", SYSTEMD_BOOT.replace('/', "\\"));
     places.map(|place| LoadOption::new(LABEL, place, &file, Vec::new())).collect()
+}
+
+/// A word on boot code that the host had beside such a loader: what installed it is not known here.
+pub fn check_bios(host: &Host, done: &mut Adaptation) {
+    let boots = |disk: &Disk| matches!(&disk.table, Table::Gpt(table) if table.boot_code);
+    if host.layout.disks().any(|(_, disk)| boots(disk)) {
+        done.not_adapted.push(
+            "the host's disks had boot code for BIOS too, which is not installed: it starts by UEFI. On Proxmox VE `proxmox-boot-tool reinit` \
+             in the restored system installs it"
+                .to_owned(),
+        );
+    }
 }
 
 /// Puts systemd-boot where firmware looks when it remembers nothing; gives what was made, from the ESP's root. What lies there already

@@ -102,7 +102,12 @@ fn vendor_folder(path: &str) -> Option<String> {
 
 /// Where the ESP is mounted in the restored system.
 pub fn esp_path(plan: &Plan) -> Option<&str> {
-    plan.after.iter().find_map(|step| match step {
+    esp_paths(plan).next()
+}
+
+/// Where all of them are mounted, where there are several.
+pub fn esp_paths(plan: &Plan) -> impl Iterator<Item = &str> {
+    plan.after.iter().filter_map(|step| match step {
         Step::Mount { path, device, .. } => is_esp(plan, device).then_some(path.as_str()),
         _ => None,
     })

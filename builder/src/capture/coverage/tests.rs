@@ -10,6 +10,7 @@ use layout::{Bytes, Guid, Layout, mountinfo};
 use super::*;
 
 mod luks;
+mod zfs;
 
 const LINUX: &str = "0FC63DAF-8483-4772-8E79-3D69D8477DE4";
 const SUPERBLOCK: &[u8] = include_bytes!("../../../../layout/fixtures/ext4.superblock");

@@ -5,6 +5,7 @@
 
 mod lvm;
 mod md;
+mod zfs;
 
 use layout::lsblk::BlockDevice;
 use layout::probe::Stacks;
@@ -17,7 +18,12 @@ pub(super) fn stacks(source: &Source, devices: &[BlockDevice], gaps: &mut Vec<Ga
     if !source.is_live() {
         return Stacks::default();
     }
-    Stacks { lvm: lvm::report(devices, gaps), arrays: md::arrays(source, devices, gaps), ..Stacks::default() }
+    Stacks {
+        lvm: lvm::report(devices, gaps),
+        arrays: md::arrays(source, devices, gaps),
+        zfs: zfs::report(source, devices, gaps),
+        ..Stacks::default()
+    }
 }
 
 /// The name in `devices` of the device that a tool calls `path`: tools know one device by several names (`/dev/md/root`, `/dev/dm-3`).
