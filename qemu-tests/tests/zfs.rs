@@ -20,6 +20,7 @@ const ZFS: Layout = Layout {
     disks: &[("LBHOSTA", SIZE), ("LBHOSTB", SIZE)],
     bus: Bus::Virtio,
     uefi: true,
+    tpm: false,
     orders: &[&["LBNEWA=LBHOSTA", "LBNEWB=LBHOSTB"]],
 };
 

@@ -1,5 +1,7 @@
 //! Plans of hosts with ZFS: Proxmox's own layout, on disks of other sizes.
 
+use std::collections::BTreeMap;
+
 use super::tests::{captured, disk, ext, mount, node, part, present};
 use super::*;
 use crate::gpt::{BIOS_BOOT, ESP, GptTable};
