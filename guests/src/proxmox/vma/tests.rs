@@ -1,6 +1,6 @@
 //! Archives of every shape come out as they went in, and every damage that the format lets one find is found.
 
-use std::io::{self, Cursor, Seek, SeekFrom, Write as _};
+use std::io::{self, Cursor, Read as _, Seek, SeekFrom, Write as _};
 
 use proptest::prelude::*;
 
