@@ -4,6 +4,7 @@
 //! transaction, while the node goes on. What the rows must be like is [`guests::proxmox::cluster`]'s to know.
 
 use std::fs::OpenOptions;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::thread::sleep;
@@ -45,7 +46,7 @@ pub fn copy(database: &Path, to: &Path) -> anyhow::Result<()> {
 /// # Errors
 /// When SQLite finds it damaged, or a node would refuse it (21): each reason is told.
 pub fn read(database: &Path) -> anyhow::Result<Tree> {
-    let connection = open(database)?;
+    let connection = open_alone(database)?;
     let failed = |error: rusqlite::Error| told("reading", database, &error);
     let integrity = integrity(&connection).map_err(failed)?;
     if !integrity.is_empty() {
@@ -64,6 +65,22 @@ fn open(database: &Path) -> anyhow::Result<Connection> {
     let connection = Connection::open_with_flags(database, flags).map_err(|error| told("opening", database, &error))?;
     connection.busy_timeout(TRIES.1).map_err(|error| told("opening", database, &error))?;
     Ok(connection)
+}
+
+/// A database that nobody else uses: SQLite then lays no log and no lock file beside it, which would be taken for parts of it.
+fn open_alone(database: &Path) -> anyhow::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(uri(database), flags).map_err(|error| told("opening", database, &error))
+}
+
+/// Bytes that have a meaning in a URI are encoded.
+fn uri(database: &Path) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-~".contains(&byte);
+    let encoded = database.as_os_str().as_bytes().iter().map(|byte| match byte {
+        byte if plain(*byte) => char::from(*byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    });
+    format!("file:{}?immutable=1", encoded.collect::<String>())
 }
 
 fn told(doing: &str, database: &Path, error: &rusqlite::Error) -> anyhow::Error {
@@ -183,8 +200,10 @@ mod tests {
         assert_eq!(tree.get("nodes/pve1/file39"), Some(&[7; 3000][..]));
         let mode = fs::metadata(folder.path().join("copy.db")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        // The copy stands alone.
-        assert!(!folder.path().join("copy.db-wal").exists());
+        let beside =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let beside: Vec<String> = beside.filter(|name| name.starts_with("copy.db")).collect();
+        assert_eq!(beside, ["copy.db"], "the copy stands alone");
         add(&connection, 50, 3, "later", Some(b"x"));
     }
 
@@ -198,6 +217,16 @@ mod tests {
         assert_eq!(tree.get("nodes/pve1/half"), None, "what is not committed is not there");
         connection.execute_batch("COMMIT").unwrap();
         assert!(copied(folder.path()).unwrap().get("nodes/pve1/half").is_some());
+    }
+
+    #[test]
+    fn a_path_with_odd_characters_is_the_path_that_it_is() {
+        assert_eq!(uri(Path::new("/a b/c?d#e%f")), "file:/a%20b/c%3Fd%23e%25f?immutable=1");
+        let folder = tempfile::tempdir().unwrap();
+        let odd = folder.path().join("odd ?mode=rwc#%41");
+        fs::create_dir(&odd).unwrap();
+        database(&odd);
+        assert_eq!(copied(&odd).unwrap().nodes(), ["pve1"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Archives of every shape come out as they went in, and every damage that the format lets one find is found.
 
-use std::io::{self, Cursor, Seek, SeekFrom, Write as _};
+use std::io::{self, Cursor, Read as _, Seek, SeekFrom, Write as _};
 
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ use super::extent::{LENGTH, SLOTS_AT};
 use super::header::{DATA_AT, DEVICES_AT, FIXED, NAMES_AT};
 use super::writer::{ExtentWriter, Writer, seal_extent, seal_header};
 use super::{BLOCK, CLUSTER, Header, export};
-use crate::archive::{Error, Form, Packing, Report, verify};
+use crate::archive::{Error, Form, Packing, Report, packing, verify};
 
 const UUID: [u8; 16] = *b"0123456789abcdef";
 
@@ -73,6 +73,12 @@ fn zstd(bytes: &[u8], sum: bool) -> Vec<u8> {
     encoder.include_checksum(sum).unwrap();
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
+}
+
+fn unpacked(bytes: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    packing::open(bytes).unwrap().read.read_to_end(&mut plain).unwrap();
+    plain
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -247,15 +253,12 @@ fn content_has_no_sum_of_its_own_and_only_a_compression_gives_it_one() {
     assert!(image.into_inner() != disks[0]);
     for (packed, name) in [(zstd(&plain, true), "zstd"), (gzip(&plain), "gzip")] {
         assert!(checked(&packed).content_sum);
-        let mut unseen = Vec::new();
         for at in (20..packed.len()).step_by(packed.len() / 300) {
             let mut bad = packed.clone();
             bad[at] ^= 4;
-            if checked(&bad).sound() {
-                unseen.push(at);
-            }
+            // Two ways of compressing can mean the same content: that is then no damage.
+            assert!(!checked(&bad).sound() || unpacked(&bad) == plain, "{name}: byte {at}");
         }
-        assert_eq!(unseen, [], "{name}");
         found("cut", &packed[..packed.len() - 3], "the compressed stream is cut off");
     }
 }
