@@ -2,23 +2,33 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the verdict")]
 
+mod host;
+
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
+use host::Host;
 use serde_json::Value;
 
 /// A host with a state folder, a vault, an identity and a small tree.
-struct Site {
-    folder: tempfile::TempDir,
+struct Site(Host);
+
+impl Deref for Site {
+    type Target = Host;
+
+    fn deref(&self) -> &Host {
+        &self.0
+    }
 }
 
 impl Site {
     fn new() -> Self {
-        let site = Self { folder: tempfile::tempdir().unwrap() };
+        let site = Self(Host::new());
         let tree = site.path("tree");
         fs::create_dir_all(tree.join("etc")).unwrap();
         fs::write(tree.join("etc/fstab"), "UUID=1 / ext4 defaults 0 1\n").unwrap();
@@ -33,47 +43,6 @@ impl Site {
         let site = Self::new();
         site.ok(&["init", "--vault", "VAULT", "--identity", "ID", "--yes"]);
         site
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// Runs `lifeboat`; `VAULT`, `ID`, `TREE` and `OUT` stand for this site's own paths.
-    fn run(&self, args: &[&str]) -> Output {
-        let place = |arg: &&str| match *arg {
-            "VAULT" => self.path("vault").into_os_string(),
-            "ID" => self.path("id.txt").into_os_string(),
-            "TREE" => self.path("tree").into_os_string(),
-            "OUT" => self.path("out").into_os_string(),
-            other => other.into(),
-        };
-        Command::new(env!("CARGO_BIN_EXE_lifeboat"))
-            .args(args.iter().map(place))
-            .env("LIFEBOAT_STATE", self.path("state"))
-            .env_remove("LIFEBOAT_CONFIG")
-            .output()
-            .unwrap()
-    }
-
-    fn ok(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn json(&self, args: &[&str]) -> Value {
-        serde_json::from_str(&self.ok(args)).unwrap()
-    }
-
-    /// Runs `lifeboat`, which must end with `code` and say each of `words`.
-    fn refused(&self, code: i32, words: &[&str], args: &[&str]) {
-        let output = self.run(args);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
-        for word in words {
-            assert!(said.contains(word), "{args:?} does not say {word:?}: {said}");
-        }
     }
 
     fn backup(&self) {
@@ -365,7 +334,7 @@ fn a_file_that_cannot_be_read_is_named_and_the_rest_is_kept() {
     fs::copy(env!("CARGO_BIN_EXE_lifeboat"), &program).unwrap();
     fs::write(site.path("tree/etc/secret"), "secret").unwrap();
     fs::set_permissions(site.path("tree/etc/secret"), fs::Permissions::from_mode(0o000)).unwrap();
-    fs::set_permissions(site.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(site.path(""), fs::Permissions::from_mode(0o755)).unwrap();
     fs::create_dir(site.path("work")).unwrap();
     let root = rustix::process::geteuid().is_root();
     if root {

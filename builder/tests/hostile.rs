@@ -2,20 +2,30 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the verdict")]
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+mod host;
 
+use std::fs;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use host::{Host, said};
 use serde_json::Value;
 
 /// A host with two snapshots of a small tree.
-struct Site {
-    folder: tempfile::TempDir,
+struct Site(Host);
+
+impl Deref for Site {
+    type Target = Host;
+
+    fn deref(&self) -> &Host {
+        &self.0
+    }
 }
 
 impl Site {
     fn new() -> Self {
-        let site = Self { folder: tempfile::tempdir().unwrap() };
+        let site = Self(Host::new());
         fs::create_dir(site.path("tree")).unwrap();
         let made = site.run(&["init", "--vault", "vault", "--identity", "id.txt", "--yes"]);
         assert!(made.status.success(), "{}", said(&made));
@@ -25,20 +35,6 @@ impl Site {
             assert!(stored.status.success(), "{}", said(&stored));
         }
         site
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_lifeboat"))
-            .args(args)
-            .current_dir(self.folder.path())
-            .env("LIFEBOAT_STATE", self.path("state"))
-            .env_remove("LIFEBOAT_CONFIG")
-            .output()
-            .unwrap()
     }
 
     /// Extracting `snapshot` ends with `code`, says `words`, and leaves no folder behind.
@@ -71,10 +67,6 @@ impl Site {
         sign.args(["-Y", "sign", "-q", "-n", namespace, "-f"]).arg(self.path("state/host_ed25519"));
         assert!(sign.arg(path).status().unwrap().success());
     }
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout)
 }
 
 /// Changes one field of a manifest.

@@ -101,10 +101,9 @@ fn a_vault_on_rclones_own_files_takes_backups_and_gives_them_back() {
 
 #[test]
 fn a_copy_over_sftp_and_back_is_the_same_vault() {
-    let mut site = Site::new();
+    let site = Site::new();
     site.backups(2);
     let _server = Sftp::start(&site);
-    site.set("LIFEBOAT_CONFIG", site.path("config.toml").to_str().unwrap());
     let report = site.json(&["copy", "--from", "vault", "--to", "rclone:nas:copy"]);
     assert!(report["proven_by"] == "read-back" && report["read_back"].as_u64().unwrap() >= 6, "{report}");
     assert_eq!(files(&site.path("vault")), files(&site.path("copy")));
@@ -117,10 +116,9 @@ fn a_copy_over_sftp_and_back_is_the_same_vault() {
 
 #[test]
 fn a_copy_whose_server_goes_away_is_finished_by_the_next() {
-    let mut site = Site::new();
+    let site = Site::new();
     site.backups(2);
     let server = Sftp::start(&site);
-    site.set("LIFEBOAT_CONFIG", site.path("config.toml").to_str().unwrap());
     site.ok(&["copy", "--from", "vault", "--to", "rclone:nas:copy", "--snapshots", "1"]);
     drop(server);
     site.refused(41, &["rclone", "connect"], &["copy", "--from", "vault", "--to", "rclone:nas:copy"]);

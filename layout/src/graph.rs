@@ -180,10 +180,10 @@ impl Layout {
     fn survives_at(&self, id: &NodeId, gone: &[NodeId], depth: usize) -> bool {
         // A graph with a circle (a hostile manifest) is not followed further than any real one goes.
         let Some(node) = self.node(id).filter(|_| depth < 16 && !gone.contains(id)) else { return false };
-        let lost = node.on.iter().filter(|below| !self.survives_at(below, gone, depth + 1)).count();
+        let left = node.on.iter().filter(|below| self.survives_at(below, gone, depth + 1)).count();
         match &node.kind {
-            Kind::Array(array) => lost == 0 || (lost <= array.spare_members() as usize && lost < node.on.len()),
-            _ => lost == 0,
+            Kind::Array(array) => left == node.on.len() || array.starts_with(left),
+            _ => left == node.on.len(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! LUKS containers, versions 1 and 2. The header itself, with its key slots, is secret and is kept elsewhere, sealed.
 
 mod make;
+pub mod token;
 
 use serde::{Deserialize, Serialize};
 

@@ -96,15 +96,16 @@ impl Array {
         }
     }
 
-    /// Members whose loss the array survives.
+    /// Whether it starts with only `present` of its members.
     #[must_use]
-    pub fn spare_members(&self) -> u32 {
-        match self.level.as_str() {
+    pub fn starts_with(&self, present: usize) -> bool {
+        let may_miss = match self.level.as_str() {
             "raid1" => self.devices.saturating_sub(1),
             "raid4" | "raid5" | "raid10" => 1,
             "raid6" => 2,
             _ => 0,
-        }
+        };
+        present > 0 && present + may_miss as usize >= self.devices as usize
     }
 }
 
@@ -134,10 +135,13 @@ mod tests {
 
     #[test]
     fn what_an_array_survives_is_known_by_its_level() {
-        let spare = |fixture: &str| Array::parse(fixture, Bytes(0), 0).unwrap().spare_members();
-        assert_eq!(spare(include_str!("../fixtures/stacks/mdadm.detail-data")), 0);
-        assert_eq!(spare(include_str!("../fixtures/stacks/mdadm.detail-boot")), 1);
-        assert_eq!(spare(include_str!("../fixtures/stacks/mdadm.detail-four")), 1);
+        let starts = |fixture: &str, present| Array::parse(fixture, Bytes(0), 0).unwrap().starts_with(present);
+        let stripes = include_str!("../fixtures/stacks/mdadm.detail-data");
+        let mirror = include_str!("../fixtures/stacks/mdadm.detail-boot");
+        let five = include_str!("../fixtures/stacks/mdadm.detail-five");
+        assert!(starts(stripes, 2) && !starts(stripes, 1));
+        assert!(starts(mirror, 1) && !starts(mirror, 0));
+        assert!(starts(five, 2) && !starts(five, 1));
     }
 
     #[test]

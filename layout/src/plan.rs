@@ -3,11 +3,12 @@
 //! Steps come in two lists. [`Plan::before`] is done before the trees are restored; [`Plan::after`] holds what could make a
 //! half-restored disk boot (the EFI system partition), and is done when the rest is in place.
 
+mod fill;
 mod overwritten;
 mod place;
 mod text;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +32,7 @@ use crate::xfs::Xfs;
 
 pub use overwritten::EDGE;
 pub use place::Device;
-use place::{Place, places};
+use place::places;
 use text::{describe_content, describe_recorded, describe_whole};
 
 /// One thing that is done to a target. Doing it twice gives the same result.
@@ -308,11 +309,13 @@ pub fn plan(
     choices: &[Choice],
 ) -> Result<Plan, PlanError> {
     let left = left_out(layout, choices)?;
-    let on_left = |id: &NodeId| layout.disks_below(id).into_iter().any(|disk| left.contains(disk));
-    let restores: &dyn Fn(&NodeId) -> bool = &|id| restores(id) && !on_left(id);
-    let wanted = wanted_disks(layout, restores);
+    let survives = |id: &NodeId| layout.survives(id, &left);
+    let restores: &dyn Fn(&NodeId) -> bool = &|id| restores(id) && survives(id);
+    let mut wanted = wanted_disks(layout, restores);
+    wanted.retain(|disk| !left.contains(disk));
     let root = layout.mount_at("/").map(|mount| layout.disks_below(&mount.node)).unwrap_or_default();
-    if let Some(disk) = root.iter().find(|disk| left.contains(disk)) {
+    let root_goes = layout.mount_at("/").is_some_and(|mount| !survives(&mount.node));
+    if let Some(disk) = root.iter().find(|disk| root_goes && left.contains(disk)) {
         let node = layout.node(disk).map(describe_recorded);
         return Err(PlanError::RootLeftOut(node.unwrap_or_default()));
     }
@@ -325,8 +328,8 @@ pub fn plan(
         after: Vec::new(),
         last: Vec::new(),
         untouched: Vec::new(),
-        notes: notes(layout, restores, &wanted),
-        without: layout.mounts.iter().filter(|mount| on_left(&mount.node)).map(|mount| mount.path.clone()).collect(),
+        notes: notes(layout, restores, &wanted, &left),
+        without: layout.mounts.iter().filter(|mount| !survives(&mount.node)).map(|mount| mount.path.clone()).collect(),
     };
     let comes_back = |mount: &&Mount| restores(&mount.node);
     for mount in layout.mounts.iter().filter(comes_back) {
@@ -335,6 +338,7 @@ pub fn plan(
             return Err(PlanError::BelowLeftOut { below: mount.path.clone(), path: path.clone() });
         }
     }
+    plan.notes.extend(layout.nodes.iter().filter_map(|node| degraded(layout, node, &left)));
     plan.notes.extend(plan.without.iter().map(|path| format!("{path} does not come back: its disk was left out")));
     let choices: Vec<Choice> = choices.iter().filter(|choice| choice.target != NO_DISK).cloned().collect();
     for found in match_disks(layout, &wanted, present, &choices)? {
@@ -358,6 +362,17 @@ fn left_out(layout: &Layout, choices: &[Choice]) -> Result<Vec<NodeId>, MatchErr
         found.map(|(node, _)| node.id.clone()).ok_or_else(|| MatchError::NoSuchRecorded(name.to_owned()))
     })
     .collect()
+}
+
+/// A word on an array that comes back with fewer members, because a disk was left out.
+fn degraded(layout: &Layout, node: &Node, left: &[NodeId]) -> Option<String> {
+    let Kind::Array(array) = &node.kind else { return None };
+    let gone = node.on.iter().filter(|member| !layout.survives(member, left)).count();
+    let name = array.path();
+    (gone > 0 && layout.survives(&node.id, left)).then(|| {
+        format!("{name} ({}) comes back degraded, without {gone} of its {} members: mdadm {name} --add DEVICE, once there is a disk", 
+            array.level, array.devices)
+    })
 }
 
 /// Programs that restoring `layout` needs on the stick, each once, sorted.
@@ -397,14 +412,15 @@ fn wanted_disks(layout: &Layout, restores: &dyn Fn(&NodeId) -> bool) -> Vec<Node
     layout.disks().map(|(node, _)| &node.id).filter(|id| below.contains(id)).cloned().collect()
 }
 
-fn notes(layout: &Layout, restores: &dyn Fn(&NodeId) -> bool, wanted: &[NodeId]) -> Vec<String> {
+fn notes(layout: &Layout, restores: &dyn Fn(&NodeId) -> bool, wanted: &[NodeId], left: &[NodeId]) -> Vec<String> {
     let mut notes = Vec::new();
-    for (node, _) in layout.disks().filter(|(node, _)| !wanted.contains(&node.id)) {
+    for (node, _) in layout.disks().filter(|(node, _)| !wanted.contains(&node.id) && !left.contains(&node.id)) {
         notes.push(format!("{} ({}) is not made again: nothing on it was captured", node.path, node.size));
     }
     for node in &layout.nodes {
         let below = layout.disks_below(&node.id);
-        let here = !below.is_empty() && below.into_iter().all(|disk| wanted.contains(disk));
+        let made = |disk: &NodeId| wanted.contains(disk) || left.contains(disk);
+        let here = !below.is_empty() && below.into_iter().all(made) && layout.survives(&node.id, left);
         let text = match &node.kind {
             Kind::Lv(LogicalVolume { form: Form::Snapshot { origin }, .. }) if here => {
                 format!("does not come back: it is a snapshot of {origin}")
@@ -436,7 +452,7 @@ fn luks_note(layout: &Layout, node: &Node, luks: &Luks) -> Option<String> {
     }
     luks.has_tpm().then(|| {
         "was opened by a TPM. Its enrolment holds on that machine only; elsewhere a passphrase opens it, and the new TPM is enrolled \
-         after the first start: systemd-cryptenroll --wipe-slot=tpm2 --tpm2-device=auto DEVICE"
+         at the first start, or by hand: systemd-cryptenroll --wipe-slot=tpm2 --tpm2-device=auto DEVICE"
             .to_owned()
     })
 }
@@ -495,84 +511,9 @@ impl Plan {
     pub fn target_serials(&self) -> impl Iterator<Item = Option<&str>> {
         self.disks.iter().map(|disk| disk.target.disk.serial.as_deref())
     }
-
-    fn fill_steps(&mut self, layout: &Layout, restores: &dyn Fn(&NodeId) -> bool, places: &BTreeMap<NodeId, Place>) {
-        let save = |disk: &DiskPlan| Step::Save { disk: disk.target.path.clone(), regions: disk.overwritten() };
-        self.before.extend(self.disks.iter().map(save));
-        let written: Vec<Step> =
-            self.disks.iter().flat_map(|disk| std::iter::once(disk.clear()).chain(disk.write())).collect();
-        self.before.extend(written);
-        // In the order of the places on each disk, and what lies on several things after all of them: parents come first in a layout.
-        for node in self.in_order(layout, places) {
-            let Some(place) = places.get(&node.id) else { continue };
-            let made = make(layout, node, place, places);
-            if place.late { &mut self.after } else { &mut self.before }.extend(made);
-        }
-        let mut mounts: Vec<(&Mount, &Place)> = Vec::new();
-        for node in layout.nodes.iter().filter(|node| node.kind.is_filesystem() && restores(&node.id)) {
-            let Some(place) = places.get(&node.id) else { continue };
-            mounts.extend(layout.mounts.iter().filter(|mount| mount.node == node.id).map(|mount| (mount, place)));
-        }
-        // Parents before children: a parent's path is a proper prefix, and so shorter.
-        mounts.sort_by_key(|(mount, _)| (mount.path.len(), mount.path.clone()));
-        for (mount, place) in mounts {
-            let step = Step::Mount {
-                device: place.device.clone(),
-                path: mount.path.clone(),
-                fstype: mount.fstype.clone(),
-                options: mount.options.clone(),
-                subvolume: mount.subvolume.clone(),
-            };
-            if place.late { &mut self.after } else { &mut self.before }.push(step);
-        }
-        self.last.extend(layout.nodes.iter().filter_map(|node| lock(node, places.get(&node.id)?)));
-    }
-
-    /// Nodes that have a place: what lies straight on partitions by disk and partition number, the rest as in the layout.
-    fn in_order<'a>(&self, layout: &'a Layout, places: &BTreeMap<NodeId, Place>) -> Vec<&'a Node> {
-        let partitions: Vec<&NodeId> =
-            self.disks.iter().flat_map(|disk| &disk.table.partitions).map(|p| &p.node).collect();
-        let first =
-            partitions.iter().flat_map(|id| layout.nodes.iter().filter(|node| node.on.as_slice() == [(*id).clone()]));
-        let mut ordered: Vec<&Node> = first.collect();
-        let rest = layout.nodes.iter().filter(|node| places.contains_key(&node.id) && !partitions.contains(&&node.id));
-        for node in rest {
-            if !ordered.iter().any(|other| other.id == node.id) {
-                ordered.push(node);
-            }
-        }
-        ordered
-    }
 }
 
 impl DiskPlan {
-    fn clear(&self) -> Step {
-        let new = self.table.partitions.iter().map(|partition| self.table.start_of(partition));
-        let mut starts: Vec<Bytes> = self.target.holds.iter().map(|held| held.start).chain(new).collect();
-        starts.sort_unstable();
-        starts.dedup();
-        let end = |partition| Bytes(self.table.start_of(partition).0 + self.table.size_of(partition).0);
-        let held = self.target.holds.iter().map(|held| Bytes(held.start.0.saturating_add(held.size.0)));
-        let mut ends: Vec<Bytes> = held.chain(self.table.partitions.iter().map(end)).collect();
-        ends.sort_unstable();
-        ends.dedup();
-        Step::Clear {
-            disk: self.target.path.clone(),
-            starts,
-            ends,
-            whole: overwritten::boot_partitions(&self.table).collect(),
-        }
-    }
-
-    fn write(&self) -> Option<Step> {
-        let (disk, table) = (self.target.path.clone(), self.table.clone());
-        match &self.dos {
-            Some(dos) => Some(Step::WriteDos { disk, table, dos: dos.clone() }),
-            None if table.partitions.is_empty() => None,
-            None => Some(Step::WriteGpt { disk, table }),
-        }
-    }
-
     /// Whether GRUB for BIOS starts from it: firmware of that kind, and GRUB for it, read sectors of 512 bytes only.
     #[must_use]
     pub fn starts_by_bios(&self) -> bool {
@@ -602,48 +543,6 @@ impl DiskPlan {
         let lost = self.dos.as_ref().map(|_| out_of_reach(geometry)).filter(|lost| lost.0 > 0)?;
         Some(format!("the last {lost} of {} stay unused: a DOS partition table does not reach them", self.target.path))
     }
-}
-
-fn make(layout: &Layout, node: &Node, place: &Place, places: &BTreeMap<NodeId, Place>) -> Option<Step> {
-    let (device, old, new) = (place.device.clone(), place.old, place.new);
-    let below = || node.on.iter().map(|id| places.get(id).map(|place| place.device.clone()));
-    match &node.kind {
-        Kind::Ext(ext) => Some(Step::MakeExt { device, ext: ext.clone(), old, new }),
-        Kind::Btrfs(btrfs) => Some(Step::MakeBtrfs { devices: below().flatten().collect(), btrfs: btrfs.clone() }),
-        Kind::Xfs(xfs) => Some(Step::MakeXfs { device, xfs: xfs.clone(), old, new, logical_sector: place.sector }),
-        Kind::Vfat(vfat) => Some(Step::MakeVfat { device, vfat: vfat.clone(), logical_sector: place.sector }),
-        Kind::Swap(swap) => Some(Step::MakeSwap { device, swap: swap.clone() }),
-        Kind::Array(array) => {
-            // A place that was empty when the host was captured stays so.
-            let mut members: Vec<Option<Device>> = below().collect();
-            members.resize(members.len().max(array.devices as usize), None);
-            Some(Step::MakeArray { array: array.clone(), members })
-        }
-        // A container that nothing lies on was closed when it was captured.
-        Kind::Luks(luks) => {
-            layout.children(&node.id).next()?;
-            Some(Step::MakeLuks { device: below().flatten().next()?, luks: luks.clone() })
-        }
-        Kind::Pv(volume) => Some(Step::MakePv { device, volume: volume.clone() }),
-        Kind::Vg(group) => Some(Step::MakeVg { group: group.clone(), devices: below().flatten().collect() }),
-        Kind::Lv(LogicalVolume { form: Form::Snapshot { .. }, .. }) => None,
-        Kind::Lv(volume) => {
-            let extent = layout.nodes.iter().find_map(|node| match &node.kind {
-                Kind::Vg(group) if group.name == volume.group => Some(group.extent),
-                _ => None,
-            })?;
-            Some(Step::MakeLv { volume: volume.clone(), size: new, extent })
-        }
-        Kind::Disk(_) | Kind::Partition(_) | Kind::Volatile(_) | Kind::Opaque(_) => None,
-    }
-}
-
-/// What makes the read-only subvolumes of a btrfs read-only again.
-fn lock(node: &Node, place: &Place) -> Option<Step> {
-    let Kind::Btrfs(btrfs) = &node.kind else { return None };
-    let locked = btrfs.subvolumes.iter().filter(|one| one.read_only);
-    let subvolumes: Vec<String> = locked.map(|one| one.path.clone()).collect();
-    (!subvolumes.is_empty()).then(|| Step::Lock { device: place.device.clone(), subvolumes })
 }
 
 #[cfg(test)]

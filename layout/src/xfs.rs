@@ -29,4 +29,10 @@ pub struct Xfs {
     pub blocks: u64,
     /// Bytes in use, the journal's among them.
     pub used: Bytes,
+    /// Number of allocation groups; 0 in older records.
+    #[serde(default)]
+    pub groups: u32,
+    /// Blocks of the journal, where it lies inside; otherwise 0.
+    #[serde(default)]
+    pub journal_blocks: u32,
 }

@@ -29,6 +29,8 @@ pub struct Layout {
     pub bus: Bus,
     /// It starts by UEFI, else by BIOS.
     pub uefi: bool,
+    /// It has a TPM, whose memory is made where it is captured.
+    pub tpm: bool,
     /// Orders that are put on the stick: for each the arguments of `--disk` (`TARGET=RECORDED`).
     pub orders: &'static [&'static [&'static str]],
 }
@@ -124,6 +126,9 @@ impl Host {
         }
         for (index, (serial, _)) in (0..).zip(self.layout.disks) {
             machine = machine.disk(Disk::new(self.image(serial), self.layout.bus, serial).snapshot().boot(index));
+        }
+        if self.layout.tpm {
+            machine = machine.tpm(folder.join("source.tpm"));
         }
         let mut running = more.into_iter().fold(machine, Machine::disk).start()?;
         sample::await_up(&mut running)?;

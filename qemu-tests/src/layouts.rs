@@ -12,6 +12,7 @@ pub const SECURE: Layout = Layout {
     disks: &[("LBHOSTA", 1700 * MIB)],
     bus: Bus::Virtio,
     uefi: true,
+    tpm: false,
     orders: &[&["LBSECURE=LBHOSTA"], &["LBENTRIES=LBHOSTA"], &["LB4KN=LBHOSTA"]],
 };
 
@@ -24,6 +25,7 @@ pub const SYSTEMD_BOOT: Layout = Layout {
     disks: &[("LBHOSTA", 1400 * MIB)],
     bus: Bus::Virtio,
     uefi: true,
+    tpm: false,
     orders: &[&["LBSYSTEMD=LBHOSTA"], &["LBDRIVER=LBHOSTA"]],
 };
 

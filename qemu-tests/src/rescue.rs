@@ -34,6 +34,8 @@ pub struct Patient {
     pub more: Vec<(PathBuf, String)>,
     /// Bytes of its disks' sectors, where they are not 512.
     pub sector: Option<u32>,
+    /// The memory of its TPM, where it has one.
+    pub tpm: Option<PathBuf>,
 }
 
 /// How the stick's work ended.
@@ -119,7 +121,7 @@ impl Patient {
         let disk = folder.join("disk.img");
         vm::blank(&disk, size)?;
         let (name, serial) = (name.to_owned(), serial.to_owned());
-        Ok(Self { name, accel, firmware: Firmware::Bios, disk, bus, serial, more: Vec::new(), sector: None })
+        Ok(Self { name, accel, firmware: Firmware::Bios, disk, bus, serial, more: Vec::new(), tpm: None, sector: None })
     }
 
     /// Adds another empty disk, beside the first one.
@@ -133,10 +135,21 @@ impl Patient {
         Ok(self)
     }
 
+    /// With a TPM that has never been used.
+    #[must_use]
+    pub fn with_tpm(mut self) -> Self {
+        self.tpm = Some(self.disk.with_extension("tpm"));
+        self
+    }
+
     /// A machine with these disks.
     fn machine(&self, name: &str, disks: impl Iterator<Item = Disk>) -> anyhow::Result<Machine> {
         let machine = Machine::new(&format!("{}-{name}", self.name), place::logs()?, self.accel);
-        Ok(disks.fold(machine.firmware(self.firmware.clone()), Machine::disk))
+        let machine = disks.fold(machine.firmware(self.firmware.clone()), Machine::disk);
+        Ok(match &self.tpm {
+            Some(state) => machine.tpm(state),
+            None => machine,
+        })
     }
 
     /// All its disks.

@@ -111,6 +111,29 @@ pub fn sector_of(stick: &Path, content: &[u8]) -> anyhow::Result<u64> {
     places.first().map(|place| place / SECTOR as u64).context("the content is nowhere")
 }
 
+/// Fills the data partition but for about `left` bytes.
+///
+/// # Errors
+/// When the filesystem cannot be changed.
+pub fn fill(stick: &Path, left: u64) -> anyhow::Result<()> {
+    let place = slice(stick, DATA)?.start;
+    let image = format!("{}?offset={place}", stick.display());
+    let debugfs = |commands: &str| -> anyhow::Result<String> {
+        let output = Command::new("/sbin/debugfs").args(["-w", "-f", "-", &image]).write_stdin(commands).output()?;
+        ensure!(output.status.success(), "debugfs: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let told = debugfs("stats -h\n")?;
+    let number = |name: &str| -> anyhow::Result<u64> {
+        let line =
+            told.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name} {told}"))?;
+        Ok(line.trim().parse()?)
+    };
+    let blocks = number("Free blocks:")?.saturating_sub(left / number("Block size:")?);
+    debugfs(&format!("write /dev/null filler\nfallocate filler 0 {}\n", blocks.saturating_sub(1)))?;
+    Ok(())
+}
+
 /// First bytes of the sectors that begin so; at least one.
 fn sectors_with(file: &File, sought: &[u8]) -> anyhow::Result<Vec<u64>> {
     let mut buffer = vec![0; 1 << 20];

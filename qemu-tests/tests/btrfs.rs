@@ -21,6 +21,7 @@ pub const BTRFS: Layout = Layout {
     disks: &[("LBHOSTA", SIZE)],
     bus: Bus::Virtio,
     uefi: false,
+    tpm: false,
     orders: &[&["LBNEWA=LBHOSTA"]],
 };
 

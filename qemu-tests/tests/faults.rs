@@ -7,7 +7,7 @@ use qemu_tests::bare::Bare;
 use qemu_tests::boot_marks::boot_marks;
 use qemu_tests::capture::STICK_SERIAL;
 use qemu_tests::rescue::{Outcome, Patient, Verdict, follow, nobody};
-use qemu_tests::scenario::{Scenario, say};
+use qemu_tests::scenario::{SECOND, Scenario, say};
 use qemu_tests::tamper;
 use serde_json::Value;
 use vm::{Bus, Disk, Trouble};
@@ -88,6 +88,37 @@ fn a_stick_that_cannot_be_read_is_noticed_before_the_disk_is_touched() -> anyhow
     };
     ensure!(event["disk_state"] == "untouched" && count == 0, "{event}");
     ensure!(vm::sha256(&patient.disk)? == before, "the disk has changed");
+    scenario.held();
+    Ok(())
+}
+
+#[test]
+fn a_stick_without_room_for_what_is_saved_ends_before_the_disk_is_touched() -> anyhow::Result<()> {
+    let mut scenario = Scenario::begin("fault-full")?;
+    scenario.own_stick()?;
+    tamper::fill(&scenario.captured.stick, 8 << 20)?;
+    let patient = scenario.occupied(ORDERED)?;
+    let before = vm::sha256(&patient.disk)?;
+    let bare = Bare::of(&scenario.captured.stick, &scenario.folder, scenario.accel)?;
+    let mut running = bare.machine("fault-full", 5, &disks(&scenario, &patient, None, None))?.start()?;
+    let outcome = follow(&mut running, nobody, |_| ())?;
+    let (code, message, state) = failure(&outcome)?;
+    ensure!(code == 40 && state == "untouched" && outcome.count("step") == 0, "{code}, {state}: {message}");
+    ensure!(vm::sha256(&patient.disk)? == before, "the disk has changed");
+    scenario.held();
+    Ok(())
+}
+
+#[test]
+fn a_stick_that_gives_one_megabyte_a_second_takes_its_time_and_restores() -> anyhow::Result<()> {
+    let scenario = Scenario::begin("fault-slow")?;
+    let patient = scenario.occupied(ORDERED)?;
+    let bare = Bare::of(&scenario.captured.stick, &scenario.folder, scenario.accel)?;
+    let slow = Some(Trouble::Slow(1 << 20));
+    let mut running = bare.machine("fault-slow", 5, &disks(&scenario, &patient, None, slow))?.start()?;
+    let outcome = follow(&mut running, nobody, |_| ())?;
+    scenario.times(&outcome);
+    scenario.prove(&patient, SECOND)?;
     scenario.held();
     Ok(())
 }

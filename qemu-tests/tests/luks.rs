@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use qemu_tests::capture::Captured;
 use qemu_tests::host::{Host, Layout};
 use qemu_tests::place;
 use qemu_tests::rescue::{Patient, follow, same_census};
@@ -19,8 +20,14 @@ const LUKS: Layout = Layout {
     disks: &[("LBHOSTA", 1700 * MIB), ("LBHOSTB", 400 * MIB)],
     bus: Bus::Virtio,
     uefi: false,
+    tpm: true,
     orders: &[],
 };
+/// The container with the root filesystem.
+const ROOT: &str = "/dev/disk/by-uuid/0a0b0c0d-3333-4000-8000-000000000001";
+/// Only the TPM of this machine can make this succeed.
+const OPENED_BY_TPM: &str = "cryptsetup open --test-passphrase --token-only --token-type systemd-tpm2 \
+                             /dev/disk/by-uuid/0a0b0c0d-3333-4000-8000-000000000001";
 /// Key slots, ciphers and UUIDs of both containers, without what luksDump measures.
 const DUMPS: &str =
     "for u in 1 2; do cryptsetup luksDump /dev/disk/by-uuid/0a0b0c0d-3333-4000-8000-00000000000$u; done";
@@ -30,7 +37,7 @@ fn containers_come_back_with_every_key_slot_and_open_with_the_old_passphrases() 
     let _alone = place::hold("scenario")?;
     say("scenario luks");
     let host = Host::get(LUKS)?;
-    let captured = host.captured(DUMPS)?;
+    let captured = captured(&host)?;
     let folder = place::scratch("luks")?;
     // Larger than before: the volume in the container grows.
     let patient =
@@ -67,6 +74,48 @@ fn containers_come_back_with_every_key_slot_and_open_with_the_old_passphrases() 
     assert_eq!(running.output("swapon --show=NAME --noheadings | wc -l", LIMIT)?.trim(), "2");
     running.quit()?;
     say("scenario luks holds");
+    Ok(())
+}
+
+/// The TPM of the source is enrolled as an administrator does it, then the host is captured.
+fn captured(host: &Host) -> anyhow::Result<Captured> {
+    let enrol =
+        format!("PASSWORD=' drei ' systemd-cryptenroll --tpm2-device=auto --tpm2-pcrs=0+7 {ROOT} >/dev/null 2>&1");
+    host.captured(&format!("{enrol} && {OPENED_BY_TPM} && {DUMPS}"))
+}
+
+#[test]
+fn the_new_machines_tpm_opens_the_container_after_the_first_start() -> anyhow::Result<()> {
+    let _alone = place::hold("scenario")?;
+    say("scenario luks with a TPM");
+    let host = Host::get(LUKS)?;
+    let captured = captured(&host)?;
+    let folder = place::scratch("luks-tpm")?;
+    let patient = Patient::new("luks-tpm", host.accel(), &folder, Bus::Sata, "LBHOSTA", 1700 * MIB)?
+        .and("LBHOSTB", 400 * MIB)?
+        .with_tpm();
+    let answer = |what: &str| {
+        Ok(match what {
+            "container" => Some(" drei ".to_owned()),
+            "serial" => Some("LBHOSTA LBHOSTB".to_owned()),
+            _ => None,
+        })
+    };
+    let outcome = follow(&mut patient.boot_stick(&captured.stick, Some(&captured.key))?, answer, |_| ())?;
+    let report = outcome.report()?;
+    assert_eq!(report["differences"], Value::Array(Vec::new()));
+    assert!(!report["not_adapted"].to_string().contains("TPM"), "{}", report["not_adapted"]);
+    say(&format!("    restored after {} s", outcome.ended.as_secs()));
+
+    let mut running = patient.boot("restored")?;
+    say(&format!("    the restored system is up after {} s", running.elapsed().as_secs()));
+    running.output(OPENED_BY_TPM, LIMIT)?;
+    opened_by(&mut running, 1, "eins zwei")?;
+    let left = "ls -d /var/lib/lifeboat/tpm /etc/systemd/system/lifeboat-tpm.service \
+                /etc/systemd/system/multi-user.target.wants/lifeboat-tpm.service 2>/dev/null || true";
+    assert_eq!(running.output(left, LIMIT)?, "", "nothing of the enrolment is left");
+    running.quit()?;
+    say("scenario luks with a TPM holds");
     Ok(())
 }
 

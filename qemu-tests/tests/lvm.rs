@@ -19,6 +19,7 @@ const LVM: Layout = Layout {
     disks: &[("LBHOSTA", 2 * GIB), ("LBHOSTB", GIB + (256 << 20))],
     bus: Bus::Virtio,
     uefi: true,
+    tpm: false,
     orders: &[&["LBNEWA=LBHOSTA", "LBNEWB=LBHOSTB"]],
 };
 

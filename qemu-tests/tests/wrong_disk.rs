@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use anyhow::ensure;
 use qemu_tests::bare::Bare;
 use qemu_tests::capture::STICK_SERIAL;
-use qemu_tests::rescue::{Verdict, follow, silence};
-use qemu_tests::scenario::{SAME_SIZE, Scenario, say};
+use qemu_tests::rescue::{Verdict, follow, nobody, silence};
+use qemu_tests::sample::Sample;
+use qemu_tests::scenario::{SAME_SIZE, SECOND, Scenario, say};
 use vm::{Bus, Disk, Trouble};
 
 /// Serial number for which an order lies on the stick.
@@ -132,6 +133,34 @@ fn a_copy_of_the_stick_beside_it_is_refused() -> anyhow::Result<()> {
     let (code, message) = outcome.refusal()?;
     ensure!(code == 30 && message.contains("same disk GUID"), "{code}: {message}");
     ensure!(vm::sha256(&copy)? == before, "the copy has changed");
+    scenario.held();
+    Ok(())
+}
+
+#[test]
+fn a_restore_beside_other_systems_changes_no_bit_of_them() -> anyhow::Result<()> {
+    let scenario = Scenario::begin("wrong-disk-beside")?;
+    let patient = scenario.occupied(ORDERED)?;
+    let bare = Bare::of(&scenario.captured.stick, &scenario.folder, scenario.accel)?;
+    // The captured host's own disk, healthy, with the same identifiers; and somebody's data on a disk of the same size.
+    let twin = scenario.folder.join("twin.img");
+    vm::copy_sparse(&Sample::get()?.image, &twin)?;
+    let other = scenario.folder.join("other.img");
+    vm::blank(&other, SAME_SIZE)?;
+    File::options().write(true).open(&other)?.write_all_at(b"somebody's only copy", 0)?;
+    let before = [vm::sha256(&twin)?, vm::sha256(&other)?];
+    let disks = [
+        Disk::new(&scenario.captured.stick, Bus::Usb, STICK_SERIAL).snapshot(),
+        Disk::new(&scenario.captured.key, Bus::Usb, "LBKEY").snapshot(),
+        Disk::new(&twin, Bus::Sata, "LBTWIN"),
+        Disk::new(&patient.disk, Bus::Sata, ORDERED),
+        Disk::new(&other, Bus::Nvme, "LBOTHER"),
+    ];
+    let outcome = follow(&mut bare.machine("wrong-disk-beside", 5, &disks)?.start()?, nobody, |_| ())?;
+    scenario.times(&outcome);
+    outcome.report()?;
+    ensure!([vm::sha256(&twin)?, vm::sha256(&other)?] == before, "a disk that the plan does not name has changed");
+    scenario.prove(&patient, SECOND)?;
     scenario.held();
     Ok(())
 }

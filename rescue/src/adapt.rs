@@ -11,6 +11,7 @@ mod initramfs;
 mod network;
 mod room;
 mod swapfile;
+pub mod tpm;
 
 use std::path::Path;
 
@@ -67,11 +68,12 @@ impl Adaptation {
 ///
 /// # Errors
 /// When a boot loader cannot be installed: then the disk does not boot.
-pub fn adapt(screen: &Screen, host: &Host, plan: &Plan) -> Result<Adaptation> {
+pub fn adapt(screen: &Screen, host: &Host, plan: &Plan, renewals: &[tpm::Renewal]) -> Result<Adaptation> {
     screen.stage(Stage::Adapt);
     let mut done = Adaptation::default();
     fstab::check(plan, &mut done);
-    crypttab::check(plan, &mut done);
+    let renewed = tpm::renew(Path::new(TARGET), &host.layout, renewals, &mut done);
+    crypttab::check(plan, &renewed, &mut done);
     network::check(host, &mut done);
     swapfile::make(host, &mut done);
     {

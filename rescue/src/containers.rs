@@ -11,12 +11,14 @@ use std::time::Duration;
 
 use layout::crypttab::KeyFile;
 use layout::luks::Luks;
+use layout::luks::token::tpm_tokens;
 use layout::plan::{Plan, Step};
 use manifest::Host;
 use manifest::host::Container;
 use vault::{Contents, EntryPath, Identities, Private, Restore, Selection, Vault};
 
 use self::memory::Memory;
+use crate::adapt::tpm::Renewal;
 use crate::apply::driver;
 use crate::screen::{Answer, Screen};
 use crate::stop::{Code, Result, Stop};
@@ -166,6 +168,17 @@ impl Source<'_> {
 }
 
 impl Containers {
+    /// Containers that a TPM opened and that a passphrase opens here.
+    pub fn renewals(&self) -> Vec<Renewal> {
+        let renewal = |opening: &Opening| {
+            let Key::Passphrase(secret) = &opening.key else { return None };
+            let token = tpm_tokens(&fs::read(&opening.header).ok()?).into_iter().next()?;
+            let passphrase = String::from_utf8(secret.bytes.clone()).ok()?;
+            Some(Renewal { uuid: opening.uuid.clone(), token, passphrase })
+        };
+        self.openings.iter().filter_map(renewal).collect()
+    }
+
     /// Asks for a passphrase; one that was typed for another container is tried first.
     fn ask(&self, screen: &Screen, luks: &Luks, header: &Path) -> Result<Option<Key>> {
         for other in &self.openings {

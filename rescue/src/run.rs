@@ -212,7 +212,7 @@ fn taken_up<'a>(
 }
 
 fn carry_out(screen: &Screen, awake: &Awake, trusted: &Trusted, agreed: &Agreed) -> Result<End> {
-    let Agreed { snapshot, key, plan, order, .. } = agreed;
+    let Agreed { snapshot, key, plan, order, containers, .. } = agreed;
     let mut seconds = vec![("consent", kernel::uptime())];
     screen.event("consent", json!({"by": if order.is_some() { "order" } else { "typed" }}));
 
@@ -245,7 +245,7 @@ fn carry_out(screen: &Screen, awake: &Awake, trusted: &Trusted, agreed: &Agreed)
 
     begin_stage(screen, &journal, "adapt")?;
     let adaptation = match &snapshot.host {
-        Some(host) => adapt::adapt(screen, host, plan)?,
+        Some(host) => adapt::adapt(screen, host, plan, &containers.renewals())?,
         None => Adaptation::default(),
     };
     seconds.push(("adapt", kernel::uptime()));

@@ -16,6 +16,9 @@ const EVENTS: &str = "org.lifeboat.events";
 /// The port on which a guest made for tests takes commands.
 const AGENT: &str = "org.lifeboat.agent";
 
+/// The socket on which a machine's TPM listens.
+pub(crate) const TPM: &str = "tpm";
+
 /// QEMU's arguments. It connects to the four sockets in the folder `sockets`, which must be listening.
 pub(crate) fn arguments(machine: &Machine, sockets: &Path) -> Vec<String> {
     let mut args = vec!["-name".to_owned(), escape(&machine.name)];
@@ -30,6 +33,11 @@ pub(crate) fn arguments(machine: &Machine, sockets: &Path) -> Vec<String> {
     args.extend(["-vga".to_owned(), if machine.screen { "std" } else { "none" }.to_owned()]);
     args.extend(wires(machine, sockets));
     args.extend(firmware(&machine.firmware));
+    if machine.tpm.is_some() {
+        let socket = escape_path(&sockets.join(TPM));
+        args.extend(["-chardev".to_owned(), format!("socket,id=tpm,path={socket}")]);
+        args.extend(["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm0"].map(str::to_owned));
+    }
     args.extend(["-device".to_owned(), "qemu-xhci,id=usb".to_owned()]);
     if machine.disks.iter().any(|disk| disk.bus == Bus::Scsi) {
         args.extend(["-device".to_owned(), "virtio-scsi-pci,id=scsi".to_owned()]);

@@ -128,6 +128,7 @@ pub struct Machine {
     pub(crate) processors: u32,
     pub(crate) disks: Vec<Disk>,
     pub(crate) screen: bool,
+    pub(crate) tpm: Option<PathBuf>,
 }
 
 impl Machine {
@@ -143,7 +144,15 @@ impl Machine {
             processors: 2,
             disks: Vec::new(),
             screen: false,
+            tpm: None,
         }
+    }
+
+    /// Gives it a TPM 2.0, whose memory is the folder `state`: the same folder is the same TPM, an empty one a new one.
+    #[must_use]
+    pub fn tpm(mut self, state: impl Into<PathBuf>) -> Self {
+        self.tpm = Some(state.into());
+        self
     }
 
     /// Sets what starts it.
@@ -183,6 +192,11 @@ impl Machine {
     /// The file that QEMU's own words are written to.
     pub(crate) fn qemu_log(&self) -> PathBuf {
         self.logs.join(format!("{}.qemu.log", self.name))
+    }
+
+    /// The file that its TPM's own words are written to.
+    pub(crate) fn tpm_log(&self) -> PathBuf {
+        self.logs.join(format!("{}.tpm.log", self.name))
     }
 
     /// The file that its events are written to.

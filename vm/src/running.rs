@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::agent::{Answer, Assembly, request};
-use crate::args::{OVMF_CODE, OVMF_VARS, SECURE_CODE, SECURE_VARS, arguments, device_id};
+use crate::args::{OVMF_CODE, OVMF_VARS, SECURE_CODE, SECURE_VARS, TPM, arguments, device_id};
 use crate::error::VmError;
 use crate::machine::{Firmware, Machine};
 use crate::qmp::Qmp;
@@ -28,6 +28,7 @@ const TAIL_LINES: usize = 25;
 pub struct Running {
     machine: Machine,
     child: exec::Child,
+    tpm: Option<exec::Child>,
     wire: Arc<Wire>,
     console: UnixStream,
     agent: UnixStream,
@@ -56,6 +57,7 @@ impl Machine {
             Ok::<_, VmError>(listener)
         };
         let listeners = [listen("serial")?, listen("events")?, listen("agent")?, listen("qmp")?];
+        let tpm = start_tpm(&self, &sockets)?;
         let started = Instant::now();
         let command = exec::Command::new("qemu-system-x86_64").args(arguments(&self, &sockets));
         let child = command.spawn(&self.qemu_log())?;
@@ -71,7 +73,7 @@ impl Machine {
         wire.read_agent(copy(&agent)?);
         wire.read_events(events, &self.event_log()).map_err(VmError::file("writing", &self.event_log()))?;
         let qmp = Qmp::new(qmp).map_err(VmError::io("QEMU's command port"))?;
-        Ok(Running { machine: self, child, wire, console, agent, qmp, sockets, started })
+        Ok(Running { machine: self, child, tpm, wire, console, agent, qmp, sockets, started })
     }
 }
 
@@ -296,9 +298,28 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.child.kill();
+        self.tpm.iter().for_each(exec::Child::kill);
         // Sockets in the temporary folder; nothing depends on their going.
         let _ = std::fs::remove_dir_all(&self.sockets);
     }
+}
+
+/// Starts the program that is a machine's TPM, and waits until it listens.
+fn start_tpm(machine: &Machine, sockets: &Path) -> Result<Option<exec::Child>, VmError> {
+    let Some(state) = &machine.tpm else { return Ok(None) };
+    std::fs::create_dir_all(state).map_err(VmError::file("making folder", state))?;
+    let socket = sockets.join(TPM);
+    let command = exec::Command::new("swtpm").args(["socket", "--tpm2", "--terminate", "--tpmstate"]);
+    let command = command.arg(format!("dir={}", state.display())).arg("--ctrl");
+    let child = command.arg(format!("type=unixio,path={}", socket.display())).spawn(&machine.tpm_log())?;
+    let deadline = Instant::now() + START_LIMIT;
+    while !socket.exists() {
+        if Instant::now() > deadline {
+            return Err(VmError::file("waiting for the TPM's socket", &socket)(std::io::ErrorKind::TimedOut.into()));
+        }
+        std::thread::sleep(LOOK);
+    }
+    Ok(Some(child))
 }
 
 /// A new folder with a short name: the path of a socket has 108 bytes at most.

@@ -4,33 +4,43 @@
 #![allow(dead_code, reason = "each test program uses its own part")]
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+#[path = "../host/mod.rs"]
+mod host;
 
-use serde_json::Value;
+use std::fs;
+use std::ops::{Deref, DerefMut};
+use std::path::Path;
+use std::process::Command;
+
+use host::Host;
 
 /// Everything lies in one temporary folder, which is also the working folder: `vault` in an argument is a folder in it.
-pub struct Site {
-    folder: tempfile::TempDir,
-    environment: Vec<(String, String)>,
+pub struct Site(Host);
+
+impl Deref for Site {
+    type Target = Host;
+
+    fn deref(&self) -> &Host {
+        &self.0
+    }
+}
+
+impl DerefMut for Site {
+    fn deref_mut(&mut self) -> &mut Host {
+        &mut self.0
+    }
 }
 
 impl Site {
     /// A host with a tree and a vault in the folder `vault`, no snapshot yet.
     pub fn new() -> Self {
-        let site = Self { folder: tempfile::tempdir().unwrap(), environment: Vec::new() };
+        let site = Self(Host::new());
         fs::create_dir_all(site.path("tree/etc")).unwrap();
         site.write("etc/fstab", b"UUID=1 / ext4 defaults 0 1\n");
         site.write("big", &noise(3 << 20, 7));
         std::os::unix::fs::symlink("etc/fstab", site.path("tree/symlink")).unwrap();
         site.ok(&["init", "--vault", "vault", "--identity", "id.txt", "--yes"]);
         site
-    }
-
-    /// Sets a variable of the environment for every run.
-    pub fn set(&mut self, name: &str, value: &str) {
-        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// Takes `count` snapshots into `vault`, with something new in each.
@@ -47,50 +57,9 @@ impl Site {
         fs::write(self.path("tree").join(name), bytes).unwrap();
     }
 
-    /// A path in the site's folder.
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// `lifeboat` with `args`, not yet run.
-    pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
-        command.args(args).current_dir(self.folder.path()).env("LIFEBOAT_STATE", self.path("state"));
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_") || name == "LIFEBOAT_CONFIG") {
-            command.env_remove(name);
-        }
-        command.env("HOME", self.path("home")).env("TMPDIR", self.folder.path());
-        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command
-    }
-
-    pub fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
-    }
-
-    pub fn ok(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    pub fn json(&self, args: &[&str]) -> Value {
-        serde_json::from_str(&self.ok(&[args, &["--json"]].concat())).unwrap()
-    }
-
-    /// Runs `lifeboat`, which must end with `code` and say each of `words`.
-    pub fn refused(&self, code: i32, words: &[&str], args: &[&str]) {
-        let output = self.run(args);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
-        for word in words {
-            assert!(said.contains(word), "{args:?} does not say {word:?}: {said}");
-        }
-    }
-
     /// Restores the newest snapshot of `vault` and lets rsync compare it with the tree.
     pub fn restores(&self, vault: &str) {
-        let out = tempfile::tempdir_in(self.folder.path()).unwrap();
+        let out = tempfile::tempdir_in(self.path("")).unwrap();
         let to = out.path().to_str().unwrap();
         self.ok(&["extract", "--vault", vault, "--identity", "id.txt", "latest", "--to", to]);
         let compared = Command::new("rsync")

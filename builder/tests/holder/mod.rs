@@ -2,22 +2,33 @@
 
 #![allow(dead_code, reason = "each test file uses its part of it")]
 
-use std::ffi::OsString;
+#[path = "../host/mod.rs"]
+mod host;
+
 use std::fs;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use serde_json::Value;
+use host::Host;
 
 /// A host with a small tree; arguments in capitals (`VAULT`, `ID`, `TREE`, `OUT`, and any other) stand for paths of this site.
 pub struct Site {
-    folder: tempfile::TempDir,
+    host: Host,
     pub name: &'static str,
+}
+
+impl Deref for Site {
+    type Target = Host;
+
+    fn deref(&self) -> &Host {
+        &self.host
+    }
 }
 
 impl Site {
     pub fn new(name: &'static str) -> Self {
-        let site = Self { folder: tempfile::tempdir().unwrap(), name };
+        let site = Self { host: Host::new(), name };
         fs::create_dir_all(site.path("tree/etc")).unwrap();
         fs::write(site.path("tree/etc/fstab"), "UUID=1 / ext4 defaults 0 1\n").unwrap();
         fs::write(site.path("config.toml"), format!("version = 1\nhost_name = \"{name}\"\n")).unwrap();
@@ -29,59 +40,6 @@ impl Site {
         let site = Self::new("node1");
         site.ok(&["init", "--vault", "VAULT", "--identity", "ID", "--yes"]);
         site
-    }
-
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    pub fn text(&self, name: &str) -> String {
-        self.path(name).into_os_string().into_string().unwrap()
-    }
-
-    pub fn command(&self, args: &[&str]) -> Command {
-        let place = |arg: &&str| -> OsString {
-            match *arg {
-                "ID" => self.path("id.txt").into(),
-                capitals if capitals.len() > 1 && capitals.bytes().all(|b| b.is_ascii_uppercase()) => {
-                    self.path(&capitals.to_ascii_lowercase()).into()
-                }
-                other => other.into(),
-            }
-        };
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
-        let path = format!("{}:{}", self.text("bin"), std::env::var("PATH").unwrap());
-        command
-            .args(args.iter().map(place))
-            .env("LIFEBOAT_STATE", self.path("state"))
-            .env("LIFEBOAT_CONFIG", self.path("config.toml"))
-            .env("PATH", path)
-            .stdin(Stdio::null());
-        command
-    }
-
-    pub fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
-    }
-
-    pub fn ok(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    pub fn json(&self, args: &[&str]) -> Value {
-        serde_json::from_str(&self.ok(&[args, &["--json"]].concat())).unwrap()
-    }
-
-    /// Runs `lifeboat`, which must end with `code` and say each of `words`.
-    pub fn refused(&self, code: i32, words: &[&str], args: &[&str]) {
-        let output = self.run(args);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
-        for word in words {
-            assert!(said.contains(word), "{args:?} does not say {word:?}: {said}");
-        }
     }
 
     pub fn backup(&self) {
@@ -102,7 +60,7 @@ impl Site {
     }
 
     pub fn ssh_keygen(&self, args: &[&str]) -> Output {
-        Command::new("ssh-keygen").args(args).current_dir(self.folder.path()).stdin(Stdio::null()).output().unwrap()
+        Command::new("ssh-keygen").args(args).current_dir(self.path("")).stdin(Stdio::null()).output().unwrap()
     }
 
     /// A new SSH key of `kind` in the file `name`.

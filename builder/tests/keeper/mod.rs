@@ -3,59 +3,35 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the verdict")]
 #![allow(dead_code, reason = "each test program uses its own part")]
 
+#[path = "../host/mod.rs"]
+mod host;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::ops::Deref;
+use std::path::Path;
+use std::process::Command;
 
-use serde_json::Value;
+use host::Host;
 
-pub struct Site {
-    folder: tempfile::TempDir,
+pub struct Site(Host);
+
+impl Deref for Site {
+    type Target = Host;
+
+    fn deref(&self) -> &Host {
+        &self.0
+    }
 }
 
 impl Site {
     /// A vault without snapshots, and a tree.
     pub fn new() -> Self {
-        let site = Self { folder: tempfile::tempdir().unwrap() };
+        let site = Self(Host::new());
         fs::create_dir_all(site.path("tree/etc")).unwrap();
         fs::write(site.path("tree/etc/fstab"), "UUID=1 / ext4 defaults 0 1\n").unwrap();
         fs::write(site.path("config.toml"), "version = 1\nhost_name = \"host\"\n").unwrap();
         site.ok(&["init", "--vault", "vault", "--identity", "id.txt", "--yes"]);
         site
-    }
-
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    pub fn run(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_lifeboat"))
-            .args(args)
-            .current_dir(self.folder.path())
-            .env("LIFEBOAT_STATE", self.path("state"))
-            .env("LIFEBOAT_CONFIG", self.path("config.toml"))
-            .output()
-            .unwrap()
-    }
-
-    pub fn ok(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    pub fn json(&self, args: &[&str]) -> Value {
-        serde_json::from_str(&self.ok(&[args, &["--json"]].concat())).unwrap()
-    }
-
-    /// Runs `lifeboat`, which must end with `code` and say each of `words`.
-    pub fn refused(&self, code: i32, words: &[&str], args: &[&str]) {
-        let output = self.run(args);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
-        for word in words {
-            assert!(said.contains(word), "{args:?} does not say {word:?}: {said}");
-        }
     }
 
     /// A snapshot of the tree, in which `etc/number` holds `content`.

@@ -4,58 +4,30 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the verdict")]
 #![allow(dead_code, reason = "each test program uses its own part")]
 
-use std::ffi::OsString;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+#[path = "../host/mod.rs"]
+mod host;
+
+use std::ops::Deref;
+
+use host::Host;
 
 /// The host and where its things are: `tree`, `vault`, `id.txt`, `state`, `out`.
-pub struct Site {
-    folder: tempfile::TempDir,
+pub struct Site(Host);
+
+impl Deref for Site {
+    type Target = Host;
+
+    fn deref(&self) -> &Host {
+        &self.0
+    }
 }
 
 impl Site {
     /// A host with an empty vault, and no tree yet.
     pub fn new() -> Self {
-        let site = Self { folder: tempfile::tempdir().unwrap() };
+        let site = Self(Host::new());
         site.ok(INIT);
         site
-    }
-
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// `lifeboat` with these arguments; `VAULT`, `ID`, `TREE` and `OUT` stand for this site's own paths.
-    pub fn command(&self, args: &[&str]) -> Command {
-        let place = |arg: &&str| -> OsString {
-            match *arg {
-                "VAULT" => self.path("vault").into(),
-                "ID" => self.path("id.txt").into(),
-                "TREE" => self.path("tree").into(),
-                "OUT" => self.path("out").into(),
-                other => other.into(),
-            }
-        };
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
-        command.args(args.iter().map(place)).env("LIFEBOAT_STATE", self.path("state")).env_remove("LIFEBOAT_CONFIG");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    pub fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
-    }
-
-    pub fn ok(&self, args: &[&str]) -> String {
-        self.ends(0, args)
-    }
-
-    /// Runs `lifeboat`, which must end with `code`; what it said on both streams.
-    pub fn ends(&self, code: i32, args: &[&str]) -> String {
-        let output = self.run(args);
-        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
-        said
     }
 }
 

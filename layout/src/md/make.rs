@@ -12,7 +12,9 @@ impl Array {
 
     /// Arguments for `mdadm` that make this array over `members`; `None` is a place that stays empty (a degraded array).
     ///
-    /// Copies and parity are not computed beforehand: all that counts is written by the restore.
+    /// The copies of a mirror are not made equal beforehand: all that counts is written by the restore, to each. Parity is another matter. A small
+    /// write takes the old parity into account, so that over whatever the disks held before it would stay wrong until the day when a
+    /// member is lost: such an array computes it while it is in use, and goes on after a restart.
     #[must_use]
     pub fn create(&self, members: &[Option<String>]) -> Vec<String> {
         let mut args = vec!["--create".to_owned(), self.path(), "--run".to_owned(), "--force".to_owned()];
@@ -38,8 +40,11 @@ impl Array {
         if places < members.len() {
             add("--spare-devices", &(members.len() - places).to_string());
         }
+        if matches!(self.level.as_str(), "raid1" | "raid10") {
+            args.push("--assume-clean".to_owned());
+        }
         if self.level != "raid0" && self.level != "linear" {
-            args.extend(["--assume-clean".to_owned(), "--bitmap".to_owned(), "internal".to_owned()]);
+            args.extend(["--bitmap".to_owned(), "internal".to_owned()]);
         }
         args.extend(members.iter().map(|member| member.clone().unwrap_or_else(|| "missing".to_owned())));
         args
@@ -66,12 +71,12 @@ impl Array {
         }
     }
 
-    /// Bytes that the array offers at least, over members of these sizes.
+    /// Bytes that the array offers at least, over members of these sizes. Some may be missing, and spares may be among them.
     #[must_use]
     pub fn size_over(&self, members: &[Bytes]) -> Bytes {
         let usable = |size: &Bytes| size.0.saturating_sub(HEADROOM.min(size.0 / 8).max(1 << 20));
         let least = members.iter().map(usable).min().unwrap_or(0);
-        let count = members.len() as u64;
+        let count = u64::from(self.devices);
         Bytes(match self.level.as_str() {
             "raid1" => least,
             "raid4" | "raid5" => least.saturating_mul(count.saturating_sub(1)),
@@ -115,6 +120,14 @@ mod tests {
     }
 
     #[test]
+    fn parity_is_never_taken_for_computed() {
+        assert!(args(&array("raid10", 0x102, 512 << 10)).contains("--assume-clean"));
+        for level in ["raid4", "raid5", "raid6"] {
+            assert!(!args(&array(level, 2, 512 << 10)).contains("--assume-clean"), "{level}");
+        }
+    }
+
+    #[test]
     fn spares_stay_spares() {
         let mut mirror = array("raid1", 0, 0);
         mirror.spares = vec!["/dev/vdc1".to_owned()];
@@ -139,5 +152,7 @@ mod tests {
         assert!(array("raid0", 0, 0).size_over(&[Bytes(786_432_000); 2]).0 <= 1_570_766_848);
         assert!(array("raid1", 0, 0).size_over(&two).0 <= 749 << 20);
         assert_eq!(array("raid5", 0, 0).size_over(&[]), Bytes(0));
+        let three = Array { devices: 3, ..array("raid5", 2, 512 << 10) };
+        assert!(three.size_over(&two).0 > 749 << 20, "a member that is missing takes nothing from a RAID 5");
     }
 }

@@ -92,7 +92,8 @@ pub(super) fn places(layout: &Layout, disks: &[DiskPlan]) -> Result<BTreeMap<Nod
             continue;
         }
         let below: Vec<&Place> = node.on.iter().filter_map(|id| places.get(id)).collect();
-        if below.len() < node.on.len() && !does_without(node, below.len()) {
+        let starts = matches!(&node.kind, Kind::Array(array) if array.starts_with(below.len()));
+        if below.len() < node.on.len() && !starts {
             continue;
         }
         if let Some(place) = place(node, &below) {
@@ -114,14 +115,6 @@ pub(super) fn places(layout: &Layout, disks: &[DiskPlan]) -> Result<BTreeMap<Nod
         }
     }
     Ok(places)
-}
-
-/// Whether an array starts with only `present` of its members.
-fn does_without(node: &Node, present: usize) -> bool {
-    match &node.kind {
-        Kind::Array(array) => present > 0 && present + array.spare_members() as usize >= array.devices as usize,
-        _ => false,
-    }
 }
 
 /// The place of a node on what is below it. Volumes of a group get theirs with the group.

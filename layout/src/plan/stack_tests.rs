@@ -227,6 +227,30 @@ fn a_mirror_survives_a_disk_and_a_stripe_does_not() {
 }
 
 #[test]
+fn a_mirrored_host_comes_back_onto_one_disk_when_asked() {
+    let present = [present("/dev/vda", "NEW", 2048)];
+    let choices = [
+        Choice { target: "NEW".to_owned(), recorded: Some("OLD-a".to_owned()) },
+        Choice { target: NO_DISK.to_owned(), recorded: Some("OLD-b".to_owned()) },
+    ];
+    let found = plan(&mirror(), &captured, &present, &choices).unwrap();
+    let text = found.to_string();
+    assert!(text.contains("make raid1 /dev/md/root over /dev/vda2, missing"), "{text}");
+    assert!(text.contains("make raid1 /dev/md/esp over /dev/vda1, missing"), "{text}");
+    assert!(text.contains("/dev/md/root (raid1) comes back degraded, without 1 of its 2 members"), "{text}");
+    assert!(found.without.is_empty(), "nothing is left out: {:?}", found.without);
+
+    let mut stripes = mirror();
+    for node in &mut stripes.nodes {
+        if let Kind::Array(array) = &mut node.kind {
+            array.level = "raid0".to_owned();
+        }
+    }
+    let refused = plan(&stripes, &captured, &present, &choices).unwrap_err();
+    assert!(matches!(refused, PlanError::RootLeftOut(_)), "{refused}");
+}
+
+#[test]
 fn a_graph_with_a_circle_has_an_end() {
     let mut layout = hypervisor(None);
     layout.nodes[4].on = vec![NodeId("vg".to_owned())];

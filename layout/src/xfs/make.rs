@@ -11,7 +11,8 @@ impl Xfs {
     pub const TOOLS: &[&str] = &["mkfs.xfs"];
 
     /// Arguments for `mkfs.xfs` that make this filesystem on `device`, whose sectors have `logical_sector` bytes: its own sectors are never
-    /// smaller. Where it is made on the recorded size it gets its old number of blocks.
+    /// smaller. Where it is made on the recorded size it gets its old number of blocks, allocation groups and journal blocks; elsewhere
+    /// `mkfs.xfs` knows best.
     #[must_use]
     pub fn mkfs_xfs(&self, device: &str, old: Bytes, new: Bytes, logical_sector: u32) -> Vec<String> {
         let has = |name: &str| u8::from(self.features.iter().any(|feature| feature == name));
@@ -35,7 +36,11 @@ impl Xfs {
         args.extend(["-s".to_owned(), format!("size={}", self.sector_size.max(logical_sector))]);
         args.extend(["-n".to_owned(), format!("size={}", self.folder_block_size)]);
         if new == old {
-            args.extend(["-d".to_owned(), format!("size={}b", self.blocks)]);
+            let groups = if self.groups > 0 { format!(",agcount={}", self.groups) } else { String::new() };
+            args.extend(["-d".to_owned(), format!("size={}b{groups}", self.blocks)]);
+            if self.journal_blocks > 0 {
+                args.extend(["-l".to_owned(), format!("size={}b", self.journal_blocks)]);
+            }
         }
         if !self.label.is_empty() {
             args.extend(["-L".to_owned(), self.label.clone()]);
@@ -63,7 +68,7 @@ mod tests {
         assert_eq!(
             xfs.mkfs_xfs("/dev/vda2", size, size, 512).join(" "),
             "-f -q -K -m uuid=55555555-5555-4555-8555-555555555555,crc=1,finobt=1,rmapbt=1,reflink=1,bigtime=1,inobtcount=1 \
-             -i size=1024,sparse=1 -b size=4096 -s size=4096 -n size=8192 -d size=131072b -L files /dev/vda2"
+             -i size=1024,sparse=1 -b size=4096 -s size=4096 -n size=8192 -d size=131072b,agcount=4 -l size=16384b -L files /dev/vda2"
         );
         let grown = xfs.mkfs_xfs("/dev/vda2", size, Bytes::GIB, 512).join(" ");
         assert!(!grown.contains("-d size"), "{grown}");

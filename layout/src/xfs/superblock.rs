@@ -50,6 +50,8 @@ impl Xfs {
             features,
             blocks,
             used: Bytes(blocks.saturating_sub(free).saturating_mul(u64::from(block_size))),
+            groups: word(88)?,
+            journal_blocks: if long(48)? == 0 { 0 } else { word(96)? },
         })
     }
 }
@@ -64,6 +66,7 @@ mod tests {
         assert_eq!((xfs.uuid.as_str(), xfs.label.as_str()), ("55555555-5555-4555-8555-555555555555", "files"));
         assert_eq!((xfs.block_size, xfs.sector_size, xfs.inode_size), (4096, 4096, 1024));
         assert_eq!((xfs.folder_block_size, xfs.blocks), (8192, 512 * 256));
+        assert_eq!((xfs.groups, xfs.journal_blocks), (4, 16384));
         assert_eq!(xfs.features.join(" "), "bigtime crc finobt ftype inobtcount reflink rmapbt sparse");
         // The journal counts.
         assert!(xfs.used.0 > 0 && xfs.used < Bytes(128 << 20), "{:?}", xfs.used);

@@ -11,8 +11,8 @@ use super::Adaptation;
 use super::fstab::Known;
 use crate::apply::TARGET;
 
-/// Names every line that finds nothing, and every container whose TPM is not here.
-pub fn check(plan: &Plan, done: &mut Adaptation) {
+/// Names every line that finds nothing, and every container whose TPM is not here, but those that are enrolled anew by themselves (`renewed`).
+pub fn check(plan: &Plan, renewed: &[String], done: &mut Adaptation) {
     let steps = plan.before.iter().chain(&plan.after);
     let containers: Vec<_> = steps
         .filter_map(|step| match step {
@@ -20,7 +20,7 @@ pub fn check(plan: &Plan, done: &mut Adaptation) {
             _ => None,
         })
         .collect();
-    for (device, luks) in containers.iter().filter(|(_, luks)| luks.has_tpm()) {
+    for (device, luks) in containers.iter().filter(|(_, luks)| luks.has_tpm() && !renewed.contains(&luks.uuid)) {
         done.not_adapted.push(format!(
             "the container {} was opened by the TPM of the lost machine: type its passphrase at the first start, then run \
              systemd-cryptenroll --wipe-slot=tpm2 --tpm2-device=auto {device}",

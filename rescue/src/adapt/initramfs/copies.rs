@@ -85,7 +85,7 @@ mod tests {
         fs::write(path("efi/0123/6.1/linux"), content.replace('s', "z")).unwrap();
         fs::write(path("efi/other"), "another system's").unwrap();
         let found = of(&path("image"), &path("efi"));
-        assert_eq!(found, [own.clone()]);
+        assert_eq!(found, std::slice::from_ref(&own));
         fs::write(path("image"), "made anew").unwrap();
         for _ in 0..2 {
             renew(&path("image"), &own).unwrap();
