@@ -104,8 +104,10 @@ pub fn assemble(
     let (above, below): (Vec<_>, Vec<_>) = in_order(devices).into_iter().partition(|device| graph.is_on_zvol(device));
     below.into_iter().for_each(|device| graph.add_device(device));
     graph.add_pools();
+    // Volumes come after the filesystems that they are made below.
+    graph.add_unseen_datasets(false);
     above.into_iter().for_each(|device| graph.add_device(device));
-    graph.add_unseen_datasets();
+    graph.add_unseen_datasets(true);
     graph.add_unseen_volumes();
     graph.layout.nodes = parents_first(graph.layout.nodes);
     graph.add_mounts(mounts);
@@ -337,9 +339,9 @@ impl<'a> Assembly<'a> {
         }
     }
 
-    /// Filesystems of ZFS, which have no device, and volumes whose device is hidden.
-    fn add_unseen_datasets(&mut self) {
-        for dataset in &self.stacks.zfs.datasets {
+    /// Filesystems of ZFS, which have no device, or volumes whose device is hidden.
+    fn add_unseen_datasets(&mut self, volumes: bool) {
+        for dataset in self.stacks.zfs.datasets.iter().filter(|dataset| dataset.volume.is_some() == volumes) {
             let id = NodeId(format!("dataset:{}", dataset.name));
             let pool = self.stacks.zfs.pools.iter().find(|found| found.pool.name == dataset.pool());
             let Some(pool) = pool.filter(|_| !self.ids.contains(&id)) else { continue };

@@ -356,8 +356,8 @@ fn a_pool_lies_on_its_devices_and_its_volumes_are_no_disks() {
     let pool = layout.node(&NodeId("pool:tank".into())).unwrap();
     let on: Vec<&str> = pool.on.iter().map(|id| layout.node(id).unwrap().path.as_str()).collect();
     assert_eq!(on, ["/dev/sdb1", "/dev/sda1"]);
-    let mut below: Vec<String> = layout.children(&pool.id).map(|child| tree(&layout, &child.id)).collect();
-    below.sort();
+    // Each after what it is made below.
+    let below: Vec<String> = layout.children(&pool.id).map(|child| tree(&layout, &child.id)).collect();
     assert_eq!(below, ["tank", "tank/a", "tank/v(ext)", "tank/w(guest's disk)", "tank/x(inactive volume)"]);
     assert_eq!(layout.disks().count(), 2);
     let mounted: Vec<(&str, &str)> = layout.mounts.iter().map(|m| (m.path.as_str(), m.node.0.as_str())).collect();
