@@ -123,11 +123,14 @@ fn until_cut(scenario: &Scenario, bare: &Bare, patient: &Patient, cut: &Cut) -> 
     }
 }
 
-/// The half-restored disk alone in a machine: the firmware finds nothing to start.
+/// The half-restored disk alone in a machine: no loader and no kernel says a word, and nothing starts.
 fn does_not_boot(patient: &Patient) -> anyhow::Result<()> {
     let disk = Disk::new(&patient.disk, Bus::Sata, &patient.serial).snapshot();
     let mut running = Machine::new("power-cut-alone", place::logs()?, patient.accel).disk(disk).start()?;
-    running.expect("No bootable device", Duration::from_secs(60))?;
+    // The firmware jumps into boot code that is all zeroes.
+    running.expect("Booting from Hard Disk", Duration::from_secs(60))?;
+    let started = running.expect("GRUB", Duration::from_secs(20)).is_ok();
+    ensure!(!started, "the half-restored disk starts");
     Ok(running.quit()?)
 }
 
