@@ -9,7 +9,7 @@ use layout::fstab::FstabEntry;
 use manifest::host::{Host, LoaderKind};
 
 use super::Adaptation;
-use super::efi::LoadOption;
+use super::efi::{LoadOption, Place};
 use crate::apply::TARGET;
 use crate::stop::{Code, DiskState, OrStop, Result, Stop};
 
@@ -61,6 +61,15 @@ pub fn check_bios(host: &Host, done: &mut Adaptation) {
                 .to_owned(),
         );
     }
+}
+
+/// An entry for what lies on the ESP that is mounted at `esp` in the restored system: systemd-boot, else the removable path.
+pub fn entry(esp: &str, place: Place) -> Option<LoadOption> {
+    let folder = Path::new(TARGET).join(esp.trim_start_matches('/'));
+    let (file, label) = [(SYSTEMD_BOOT, "Linux Boot Manager"), (REMOVABLE, "Linux")]
+        .into_iter()
+        .find(|(file, _)| folder.join(file).is_file())?;
+    Some(LoadOption::new(label, place, &format!("\\{}", file.replace('/', "\\")), Vec::new()))
 }
 
 /// Puts systemd-boot where firmware looks when it remembers nothing. What lies there already came back with the ESP and stays.
