@@ -110,8 +110,9 @@ fn loaders(
     {
         let mut entries = esp::finish(mounted, recorded, done)?;
         if entries.is_empty() {
-            let partitions = grub::esp_partitions(plan);
-            entries = esp::own_entries(mounted, partitions.iter().filter_map(|guid| efi::place(plan, guid)));
+            // New disks come last in the firmware's own order, behind its shell: a host without entries gets one for each ESP.
+            let places = grub::esp_guids(plan).filter_map(|(path, guid)| Some((path, efi::place(plan, &guid)?)));
+            entries.extend(places.filter_map(|(path, place)| esp::entry(path, place)));
         }
         // Copies of it on other disks, as Proxmox's boot tool keeps them. The machine starts without them.
         for other in grub::esp_paths(plan).filter(|path| *path != mounted) {

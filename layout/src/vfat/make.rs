@@ -12,7 +12,12 @@ impl Vfat {
     pub fn mkfs_vfat(&self, device: &str, logical_sector: u32) -> Vec<String> {
         let sector = self.sector_size.max(logical_sector);
         let serial = self.serial.replace('-', "");
-        let mut args = ["-F", &self.fat_bits.to_string(), "-i", &serial].map(str::to_owned).to_vec();
+        let mut args = Vec::new();
+        // In larger sectors it has fewer clusters, perhaps too few for its kind, and firmware reads none that has: `mkfs.fat` chooses.
+        if sector == self.sector_size {
+            args.extend(["-F".to_owned(), self.fat_bits.to_string()]);
+        }
+        args.extend(["-i".to_owned(), serial]);
         if !self.label.is_empty() {
             args.extend(["-n".to_owned(), self.label.clone()]);
         }
@@ -46,6 +51,6 @@ mod tests {
 
     #[test]
     fn larger_sectors_are_honoured() {
-        assert_eq!(esp().mkfs_vfat("/dev/vda1", 4096).join(" "), "-F 32 -i ABCD1234 -n EFI -S 4096 -s 1 /dev/vda1");
+        assert_eq!(esp().mkfs_vfat("/dev/vda1", 4096).join(" "), "-i ABCD1234 -n EFI -S 4096 -s 1 /dev/vda1");
     }
 }

@@ -16,8 +16,6 @@ use crate::stop::{Code, DiskState, OrStop, Result, Stop};
 
 const REMOVABLE: &str = "EFI/BOOT/BOOTX64.EFI";
 const SYSTEMD_BOOT: &str = "EFI/systemd/systemd-bootx64.efi";
-/// What `bootctl` calls its entry.
-const LABEL: &str = "Linux Boot Manager";
 const NEXT: &str = "The files are restored. Open a shell and install the boot loader by hand.";
 
 /// Whether the host started by such a loader: it has one, and no GRUB.
@@ -54,15 +52,6 @@ pub fn finish(esp: &str, entries: Vec<LoadOption>, done: &mut Adaptation) -> Res
     Ok(sound)
 }
 
-/// Entries for systemd-boot on these partitions, for a host whose firmware had none that comes back.
-pub fn own_entries(esp: &str, places: impl Iterator<Item = Place>) -> Vec<LoadOption> {
-    if !Path::new(TARGET).join(esp.trim_start_matches('/')).join(SYSTEMD_BOOT).is_file() {
-        return Vec::new();
-    }
-    let file = format!("\\{}", SYSTEMD_BOOT.replace('/', "\\"));
-    places.map(|place| LoadOption::new(LABEL, place, &file, Vec::new())).collect()
-}
-
 /// A word on boot code that the host had beside such a loader: what installed it is not known here.
 pub fn check_bios(host: &Host, done: &mut Adaptation) {
     let boots = |disk: &Disk| matches!(&disk.table, Table::Gpt(table) if table.boot_code);
@@ -73,6 +62,15 @@ pub fn check_bios(host: &Host, done: &mut Adaptation) {
                 .to_owned(),
         );
     }
+}
+
+/// An entry for what lies on the ESP that is mounted at `esp` in the restored system: systemd-boot, else the removable path.
+pub fn entry(esp: &str, place: Place) -> Option<LoadOption> {
+    let folder = Path::new(TARGET).join(esp.trim_start_matches('/'));
+    let (file, label) = [(SYSTEMD_BOOT, "Linux Boot Manager"), (REMOVABLE, "Linux")]
+        .into_iter()
+        .find(|(file, _)| folder.join(file).is_file())?;
+    Some(LoadOption::new(label, place, &format!("\\{}", file.replace('/', "\\")), Vec::new()))
 }
 
 /// Puts systemd-boot where firmware looks when it remembers nothing; gives what was made, from the ESP's root. What lies there already

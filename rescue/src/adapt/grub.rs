@@ -113,6 +113,16 @@ pub fn esp_paths(plan: &Plan) -> impl Iterator<Item = &str> {
     })
 }
 
+/// Each ESP that is a partition, with where it is mounted.
+pub fn esp_guids(plan: &Plan) -> impl Iterator<Item = (&str, Guid)> {
+    plan.after.iter().filter_map(|step| match step {
+        Step::Mount { path, device, .. } if is_esp(plan, device) => {
+            Some((path.as_str(), partition(plan, device)?.guid.clone()))
+        }
+        _ => None,
+    })
+}
+
 /// The partitions that the ESP consists of: itself, or the members of the array that it is. The machine can be started from each.
 pub fn esp_partitions(plan: &Plan) -> Vec<Guid> {
     let esp = plan.after.iter().find_map(|step| match step {
