@@ -69,7 +69,8 @@ fn is_encrypted(layout: &Layout) -> bool {
 fn prepare(root: &Path, renewals: &[&Renewal]) -> io::Result<()> {
     let (folder, units) = (root.join(FOLDER), root.join(UNITS));
     let wants = units.join("multi-user.target.wants");
-    let parents = ["var/lib", UNITS, "etc/systemd/system/multi-user.target.wants"].map(|path| root.join(path));
+    let parents = ["var/lib", "var/lib/lifeboat", UNITS, "etc/systemd/system/multi-user.target.wants"]
+        .map(|path| root.join(path));
     let times: Vec<_> = parents.iter().filter_map(|path| Some((path, fs::symlink_metadata(path).ok()?))).collect();
     DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
     let list: String = renewals.iter().map(|renewal| renewal.line()).collect();
@@ -140,7 +141,7 @@ mod tests {
         fs::create_dir_all(root.path().join("usr/bin")).unwrap();
         fs::write(root.path().join("usr/bin/systemd-cryptenroll"), "").unwrap();
         fs::create_dir_all(root.path().join(UNITS)).unwrap();
-        fs::create_dir_all(root.path().join("var/lib")).unwrap();
+        fs::create_dir_all(root.path().join("var/lib/lifeboat")).unwrap();
         root
     }
 
@@ -148,7 +149,13 @@ mod tests {
     fn the_first_start_of_an_encrypted_root_enrols_the_new_tpm_with_the_same_registers() {
         let root = root();
         let mut done = Adaptation::default();
+        let before =
+            ["var/lib/lifeboat", UNITS].map(|path| fs::metadata(root.path().join(path)).unwrap().modified().unwrap());
+        std::thread::sleep(std::time::Duration::from_millis(20));
         assert_eq!(renew(root.path(), &layout(true), &[renewal(false)], &mut done), [UUID]);
+        let after =
+            ["var/lib/lifeboat", UNITS].map(|path| fs::metadata(root.path().join(path)).unwrap().modified().unwrap());
+        assert_eq!(after, before, "the folders around it keep their times");
         let folder = root.path().join(FOLDER);
         assert_eq!(fs::read_to_string(folder.join("containers")).unwrap(), format!("{UUID} 0+7\n"));
         let key = folder.join(format!("{UUID}.key"));
