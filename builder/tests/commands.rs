@@ -276,7 +276,7 @@ fn wrong_calls_and_configurations_change_nothing() {
     assert!(!site.path("vault").exists() && !site.path("id.txt").exists());
     site.refused(10, &["vault"], &["list", "--vault", "VAULT"]);
     site.refused(10, &["no stick is named"], &["list"]);
-    let config = site.path("config.toml");
+    let config = site.path("wrong.toml");
     fs::write(&config, "version = 1\nexlude = []\n").unwrap();
     let config = config.to_str().unwrap();
     site.refused(
