@@ -68,7 +68,7 @@ fn every_command_works_on_a_vault_in_a_bucket() {
     site.ok(&["verify", "--vault", &vault, "--level", "data", "--identity", "id.txt"]);
     site.restores(&vault);
     let config = format!("version = 1\nvault = \"{vault}\"\n");
-    fs::write(site.path("config.toml"), config).unwrap();
+    fs::write(site.path("far.toml"), config).unwrap();
     site.ok(&["list", "--config", "config.toml"]);
 }
 
@@ -123,8 +123,8 @@ fn each_way_of_giving_credentials_works_and_a_profile_may_name_the_server() {
         site.path("credentials").display(),
         server.ca
     );
-    fs::write(site.path("config.toml"), config).unwrap();
-    site.ok(&["copy", "--from", "vault", "--to", &place, "--config", "config.toml"]);
+    fs::write(site.path("far.toml"), config).unwrap();
+    site.ok(&["copy", "--from", "vault", "--to", &place, "--config", "far.toml"]);
     fs::create_dir_all(site.path("home/.aws")).unwrap();
     fs::rename(site.path("credentials"), site.path("home/.aws/credentials")).unwrap();
     site.ok(&["verify", "--vault", &format!("{place}?profile=far"), "--ca-file", &server.ca]);
@@ -245,7 +245,7 @@ fn a_bucket_with_object_lock_keeps_what_a_thief_of_the_credentials_deletes() {
     );
     fs::write(site.path("rclone.conf"), remote).unwrap();
     let config = format!("version = 1\n[rclone]\nconfig = \"{}\"\n", site.path("rclone.conf").display());
-    fs::write(site.path("config.toml"), config).unwrap();
+    fs::write(site.path("far.toml"), config).unwrap();
     let mut site = site;
     site.set("RCLONE_CA_CERT", &server.ca);
     let vault = format!("rclone:before:{bucket}/copy");
