@@ -68,7 +68,7 @@ fn every_command_works_on_a_vault_in_a_bucket() {
     site.ok(&["verify", "--vault", &vault, "--level", "data", "--identity", "id.txt"]);
     site.restores(&vault);
     let config = format!("version = 1\nvault = \"{vault}\"\n");
-    fs::write(site.path("far.toml"), config).unwrap();
+    fs::write(site.path("config.toml"), config).unwrap();
     site.ok(&["list", "--config", "config.toml"]);
 }
 
@@ -245,7 +245,7 @@ fn a_bucket_with_object_lock_keeps_what_a_thief_of_the_credentials_deletes() {
     );
     fs::write(site.path("rclone.conf"), remote).unwrap();
     let config = format!("version = 1\n[rclone]\nconfig = \"{}\"\n", site.path("rclone.conf").display());
-    fs::write(site.path("far.toml"), config).unwrap();
+    fs::write(site.path("config.toml"), config).unwrap();
     let mut site = site;
     site.set("RCLONE_CA_CERT", &server.ca);
     let vault = format!("rclone:before:{bucket}/copy");
