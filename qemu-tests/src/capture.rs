@@ -17,11 +17,6 @@ pub const STICK_SERIAL: &str = "LBSTICK01";
 pub const STICK_SIZE: u64 = 3 << 30;
 /// Where the recovery identity is made: in memory, where no capture finds it.
 const IDENTITY: &str = "/run/lifeboat-identity.txt";
-/// What also opens the sample's backups, typed at the machine.
-pub const PASSPHRASE: &str = "correct horse battery staple";
-/// Name of the SSH key in the folder of what is captured.
-const SSH_KEY: &str = "admin";
-const PASSPHRASE_FILE: &str = "/run/lifeboat-passphrase";
 const CAPTURE_LIMIT: Duration = Duration::from_secs(900);
 const COMMAND_LIMIT: Duration = Duration::from_secs(120);
 
@@ -70,13 +65,9 @@ impl Source {
     /// # Errors
     /// When it fails, or warns.
     pub fn create(&mut self, watch: impl FnMut(&str)) -> anyhow::Result<Duration> {
-        let words = format!("umask 077; echo '{PASSPHRASE}' >{PASSPHRASE_FILE}");
-        self.running.output(&words, COMMAND_LIMIT)?;
         let command = format!(
-            "lifeboat create {} --yes --serial {STICK_SERIAL} --identity {IDENTITY} --passphrase-file {PASSPHRASE_FILE} \
-             --recipient '{}' --compress zstd --backup",
-            self.device()?,
-            self.ssh_key()?
+            "lifeboat create {} --yes --serial {STICK_SERIAL} --identity {IDENTITY} --compress zstd --backup",
+            self.device()?
         );
         self.lifeboat(&command, watch)
     }
@@ -110,19 +101,6 @@ impl Source {
         );
         self.lifeboat(&command, |_| ())?;
         Ok(())
-    }
-
-    /// The public half of an SSH key that is made beside the stick's image, as whoever administers the machine has one.
-    fn ssh_key(&self) -> anyhow::Result<String> {
-        let file = self.stick.with_file_name(SSH_KEY);
-        let _ = std::fs::remove_file(&file);
-        let mut keygen = assert_cmd::Command::new("ssh-keygen");
-        keygen.args(["-q", "-t", "ed25519", "-N", "", "-C", "", "-f"]).arg(&file).timeout(COMMAND_LIMIT);
-        let made = keygen.output()?;
-        ensure!(made.status.success(), "ssh-keygen: {}", String::from_utf8_lossy(&made.stderr));
-        let public = file.with_extension("pub");
-        let line = std::fs::read_to_string(&public).with_context(|| format!("reading {}", public.display()))?;
-        Ok(line.trim().to_owned())
     }
 
     /// The stick's device in the guest.
@@ -166,8 +144,6 @@ pub struct Captured {
     pub identity: PathBuf,
     /// A medium with the recovery identity on it.
     pub key: PathBuf,
-    /// An SSH private key that opens it too.
-    pub ssh_key: PathBuf,
     /// The public key whose signatures count, as an allowed signers file.
     pub signers: PathBuf,
 }
@@ -179,7 +155,6 @@ impl Captured {
             stick: folder.join("stick.img"),
             identity: folder.join("lifeboat-identity.txt"),
             key: folder.join("key.img"),
-            ssh_key: folder.join(SSH_KEY),
             signers: folder.join("signers"),
         }
     }
