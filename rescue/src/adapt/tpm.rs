@@ -1,5 +1,5 @@
 //! TPMs: a container that the lost machine's TPM opened is enrolled anew with this machine's at the first start, when its registers have the values that
-//! a start from its own disk gives them. What that takes lies in the restored root, and only where that is encrypted itself.
+//! a start from its own disk gives them. What that takes lies in the restored root, and only where the place is encrypted itself.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
@@ -45,7 +45,7 @@ impl Renewal {
 pub fn renew(root: &Path, layout: &Layout, renewals: &[Renewal], done: &mut Adaptation) -> Vec<String> {
     let wanted: Vec<&Renewal> = renewals.iter().filter(|renewal| !renewal.is_by_hand()).collect();
     let able = root.join("usr/bin/systemd-cryptenroll").exists() && root.join(UNITS).is_dir();
-    if wanted.is_empty() || !able || !is_encrypted(layout) {
+    if wanted.is_empty() || !able || !is_encrypted(layout) || !is_straight(root) {
         return Vec::new();
     }
     if let Err(error) = prepare(root, &wanted) {
@@ -60,10 +60,17 @@ pub fn renew(root: &Path, layout: &Layout, renewals: &[Renewal], done: &mut Adap
     wanted.iter().map(|renewal| renewal.uuid.clone()).collect()
 }
 
-/// Whether the root filesystem lies in a container: then a passphrase in it is no plainer than the files beside it.
+/// Whether the filesystem that takes the passphrases lies in a container: `/var` may be another than the root filesystem.
 fn is_encrypted(layout: &Layout) -> bool {
-    let Some(mount) = layout.mount_at("/") else { return false };
-    layout.below(&mount.node).iter().any(|node| matches!(node.kind, Kind::Luks(_)))
+    let holds = |path: &str| Path::new("/").join(FOLDER).starts_with(path);
+    let mount = layout.mounts.iter().filter(|mount| holds(&mount.path)).max_by_key(|mount| mount.path.len());
+    mount.is_some_and(|mount| layout.below(&mount.node).iter().any(|node| matches!(node.kind, Kind::Luks(_))))
+}
+
+/// A link on the way could lead to a filesystem in clear.
+fn is_straight(root: &Path) -> bool {
+    let mut paths = Path::new(FOLDER).ancestors().filter(|path| !path.as_os_str().is_empty());
+    paths.all(|path| fs::symlink_metadata(root.join(path)).map_or(true, |found| found.is_dir()))
 }
 
 fn prepare(root: &Path, renewals: &[&Renewal]) -> io::Result<()> {
@@ -166,6 +173,23 @@ mod tests {
         assert!(done.reason(b"var/lib/lifeboat/tpm/enrol.sh").is_some());
         // Once more, as after a cut.
         assert_eq!(renew(root.path(), &layout(true), &[renewal(false)], &mut done), [UUID]);
+    }
+
+    #[test]
+    fn no_passphrase_is_left_on_a_var_in_clear_nor_behind_a_link() {
+        let mut clear = layout(true);
+        clear.mounts.push(Mount {
+            node: NodeId("none".to_owned()),
+            path: "/var".to_owned(),
+            ..clear.mounts[0].clone()
+        });
+        let place = root();
+        assert!(renew(place.path(), &clear, &[renewal(false)], &mut Adaptation::default()).is_empty());
+        fs::remove_dir(place.path().join("var/lib/lifeboat")).unwrap();
+        fs::create_dir(place.path().join("boot")).unwrap();
+        symlink("../../boot", place.path().join("var/lib/lifeboat")).unwrap();
+        assert!(renew(place.path(), &layout(true), &[renewal(false)], &mut Adaptation::default()).is_empty());
+        assert_eq!(fs::read_dir(place.path().join("boot")).unwrap().count(), 0);
     }
 
     #[test]
