@@ -1,3 +1,5 @@
+//! What `zpool` and `zfs` print, read as it is recorded; and text that is none of theirs.
+
 use super::*;
 
 const POOL: &str = "tank\tsize\t1996488704\t-\ntank\tallocated\t5000\t-\ntank\tguid\t42\t-\ntank\tversion\t-\tdefault\ntank\tbootfs\ttank/a\tlocal\n\
