@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 mod boot;
 mod containers;
 mod coverage;
+mod guests;
 mod hardware;
 mod identity;
 mod network;
@@ -14,6 +15,7 @@ mod network;
 pub use boot::{BootChain, EfiBoot, EfiEntry, Firmware, Kernel, Loader, LoaderKind};
 pub use containers::Container;
 pub use coverage::{Coverage, Exclusion, Item, Verdict};
+pub use guests::{Archive, Guest, GuestKind, Held, KEPT, Note, Platform, PlatformKind, Revival};
 pub use hardware::{Hardware, PciDevice};
 pub use identity::{Dmi, Identity, OsRelease};
 pub use network::{Interface, Network, Route};
@@ -41,6 +43,9 @@ pub struct Host {
     /// Its encrypted containers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub containers: Vec<Container>,
+    /// Its hypervisors and their guests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guests: Vec<Platform>,
     /// What could not be read.
     pub gaps: Vec<Gap>,
 }

@@ -3,6 +3,10 @@
 # and removes itself and the passphrases beside it, whatever comes of it.
 set -u
 here=/var/lib/lifeboat/tpm
+units=/etc/systemd/system
+# What is removed at the end leaves the folders around it with the times that they had on the lost machine.
+touch -r "$units" "$here/units.time"
+touch -r "$units/multi-user.target.wants" "$here/wants.time"
 tries=10
 while [ ! -e /dev/tpmrm0 ] && [ "$tries" -gt 0 ]; do
     sleep 1
@@ -24,7 +28,10 @@ while read -r uuid pcrs; do
     fi
     unset PASSWORD
 done <"$here/containers"
-rm -rf "$here"
+rm -f "$here"/*.key
 systemctl disable --quiet lifeboat-tpm.service
-rm -f /etc/systemd/system/lifeboat-tpm.service
+rm -f "$units/lifeboat-tpm.service"
+touch -r "$here/units.time" "$units"
+touch -r "$here/wants.time" "$units/multi-user.target.wants"
+rm -rf "$here"
 exit "$failed"

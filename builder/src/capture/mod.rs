@@ -161,7 +161,9 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     let network = network::state(&source, &mut gaps);
     let hardware = hardware::profile(&source);
     let identity = identity::identity(&source, &mut gaps);
-    let host = Host { identity, layout, coverage, boot, network, hardware, fstab, swap_files, containers, gaps };
+    let guests = Vec::new();
+    let host =
+        Host { identity, layout, coverage, boot, network, hardware, fstab, swap_files, containers, guests, gaps };
     Ok(Captured { host, roots, private, aside })
 }
 

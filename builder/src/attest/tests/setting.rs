@@ -251,6 +251,7 @@ fn host(image: &Path) -> Host {
         fstab: Vec::new(),
         swap_files: Vec::new(),
         containers: Vec::new(),
+        guests: Vec::new(),
         gaps: Vec::new(),
     }
 }
