@@ -205,7 +205,7 @@ pub struct Order {
     #[arg(long, value_name = "UUID|any")]
     pub machine: String,
     /// Serial number of a disk that may be overwritten; SERIAL=RECORDED where it takes the place of another one; `--disk=-=RECORDED` leaves a recorded disk out
-    #[arg(long = "disk", value_name = "SERIAL[=RECORDED]", required = true)]
+    #[arg(long = "disk", value_name = "SERIAL[=RECORDED]", required = true, allow_hyphen_values = true)]
     pub disks: Vec<String>,
     /// The snapshot: `latest` or its number
     #[arg(long, default_value = "latest")]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde::Deserialize;
 
+use crate::capture::guests::{Archives, Policy};
 use crate::capture::preview::NAMES;
 use crate::exit::{Exit, refusal};
 use crate::location::Location;
@@ -43,6 +44,9 @@ pub struct Config {
     /// What is kept of encrypted containers.
     #[serde(default)]
     pub luks: Luks,
+    /// What is captured of guests.
+    #[serde(default)]
+    pub guests: Guests,
     /// How S3-compatible storage is reached.
     pub s3: Option<S3>,
     /// How rclone is called.
@@ -75,6 +79,58 @@ pub struct Prune {
 pub struct Luks {
     /// Their volume keys, sealed: whoever opens the backup then opens the containers too, and an unattended restore needs no passphrase.
     pub keep_volume_key: bool,
+}
+
+/// What is captured of guests, and what of them counts as missing.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Guests {
+    /// Which of their archives: `all`, `newest`, `none`, or a list of guests whose newest is [default: all].
+    pub archives: Option<Wanted>,
+    /// A backup of a guest that is older is no recent one [default: 2d].
+    pub max_age: Option<String>,
+    /// A guest that would not come back: `warn` (exit code 3) or `fail` (exit code 1) [default: warn].
+    pub gaps: Option<String>,
+}
+
+/// Which archives: one word, or guests.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Wanted {
+    /// A word.
+    Word(String),
+    /// Guests, as their platform calls them.
+    Of(Vec<String>),
+}
+
+impl Guests {
+    /// The policy that this is.
+    ///
+    /// # Errors
+    /// When a word is none of those that there are.
+    pub fn policy(&self) -> Result<Policy, String> {
+        let archives = match &self.archives {
+            None => Archives::All,
+            Some(Wanted::Of(guests)) => Archives::Of(guests.clone()),
+            Some(Wanted::Word(word)) => match word.as_str() {
+                "all" => Archives::All,
+                "newest" => Archives::Newest,
+                "none" => Archives::None,
+                other => {
+                    return Err(format!("archives = {other:?} in [guests]: all, newest, none, or a list of guests"));
+                }
+            },
+        };
+        let most_age = self.max_age.as_deref().map(crate::size::parse_days).transpose();
+        let most_age = most_age.map_err(|error| format!("max_age in [guests]: {error}"))?;
+        let fail = match self.gaps.as_deref() {
+            None | Some("warn") => false,
+            Some("fail") => true,
+            Some(other) => return Err(format!("gaps = {other:?} in [guests]: warn or fail")),
+        };
+        let usual = Policy::default();
+        Ok(Policy { archives, most_age: most_age.unwrap_or(usual.most_age), fail })
+    }
 }
 
 /// How S3-compatible storage is reached, where the command line and the environment do not say. No secrets: they lie in files of their own.
@@ -130,6 +186,7 @@ const KEYS: &[&str] = &[
     "preview",
     "prune",
     "luks",
+    "guests",
     "s3",
     "rclone",
 ];
@@ -138,6 +195,7 @@ const S3_KEYS: &[&str] =
 const RCLONE_KEYS: &[&str] = &["program", "config"];
 const WAIVER_KEYS: &[&str] = &["what", "reason"];
 const LUKS_KEYS: &[&str] = &["keep_volume_key"];
+const GUEST_KEYS: &[&str] = &["archives", "max_age", "gaps"];
 const PRUNE_KEYS: &[&str] =
     &["keep_last", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_within", "grace"];
 
@@ -165,7 +223,13 @@ impl Config {
         for waiver in table.get("waive").and_then(toml::Value::as_array).into_iter().flatten() {
             refuse_unknown(waiver.as_table().into_iter().flat_map(toml::Table::keys), WAIVER_KEYS, " in [[waive]]")?;
         }
-        for (name, keys) in [("prune", PRUNE_KEYS), ("luks", LUKS_KEYS), ("s3", S3_KEYS), ("rclone", RCLONE_KEYS)] {
+        for (name, keys) in [
+            ("prune", PRUNE_KEYS),
+            ("luks", LUKS_KEYS),
+            ("guests", GUEST_KEYS),
+            ("s3", S3_KEYS),
+            ("rclone", RCLONE_KEYS),
+        ] {
             let table = table.get(name).and_then(toml::Value::as_table);
             refuse_unknown(table.into_iter().flat_map(toml::Table::keys), keys, &format!(" in [{name}]"))?;
         }
@@ -178,6 +242,7 @@ impl Config {
             let span = span.as_deref().map(crate::size::parse_days).transpose();
             span.map_err(|error| format!("{key} in [prune]: {error}"))?;
         }
+        config.guests.policy()?;
         if let Some(name) = config.preview.iter().find(|name| !NAMES.contains(&name.as_str())) {
             return Err(format!("preview = [{name:?}]: there is {}", NAMES.join(", ")));
         }
@@ -266,6 +331,20 @@ mod tests {
         assert!(Config::parse("version = 1\n[luks]\nkeep_volume_key = true\n").unwrap().luks.keep_volume_key);
         let error = Config::parse("version = 1\n[luks]\nkeep_volume_keys = true\n").unwrap_err();
         assert_eq!(error, "the key `keep_volume_keys` in [luks] is not known; did you mean `keep_volume_key`?");
+    }
+
+    #[test]
+    fn what_is_captured_of_guests_is_one_word_or_a_list() {
+        let policy =
+            |text: &str| Config::parse(&format!("version = 1\n[guests]\n{text}\n")).unwrap().guests.policy().unwrap();
+        assert_eq!(policy("").archives, Archives::All);
+        assert_eq!(policy("archives = \"newest\"").archives, Archives::Newest);
+        assert_eq!(policy("archives = [\"100\"]").archives, Archives::Of(vec!["100".to_owned()]));
+        assert_eq!(policy("max_age = \"1w\"").most_age, 7 * 86_400);
+        assert!(policy("gaps = \"fail\"").fail);
+        for wrong in ["archives = \"some\"", "gaps = \"no\"", "max_age = \"soon\"", "archive = \"all\""] {
+            assert!(Config::parse(&format!("version = 1\n[guests]\n{wrong}\n")).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -68,6 +68,10 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Man { folder } => return commands::manual::pages(folder),
         _ => {}
     }
+    // Before there are threads and mounts.
+    if matches!(cli.command, Command::Create(_) | Command::Backup(_) | Command::Layout(_)) {
+        capture::namespace::enter();
+    }
     let context = Context::load(cli)?;
     match &cli.command {
         Command::Init(args) => commands::init::run(&context, args),

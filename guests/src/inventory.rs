@@ -27,6 +27,8 @@ pub struct Guest {
     pub node: String,
     /// It starts with the host.
     pub starts: bool,
+    /// Its place among those that start, the lowest first.
+    pub order: Option<u32>,
     /// It must not be removed or overwritten.
     pub protected: bool,
     /// Others are made from it.

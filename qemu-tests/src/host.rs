@@ -129,7 +129,10 @@ impl Host {
             machine = machine.disk(Disk::new(self.image(serial), self.layout.bus, serial).snapshot().boot(index));
         }
         if self.layout.tpm {
-            machine = machine.tpm(folder.join("source.tpm"));
+            // A new one each time: one that lost its power too often refuses for a while.
+            let state = folder.join("source.tpm");
+            let _ = std::fs::remove_dir_all(&state);
+            machine = machine.tpm(state);
         }
         let mut running = more.into_iter().fold(machine, Machine::disk).start()?;
         sample::await_up(&mut running)?;

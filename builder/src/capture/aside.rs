@@ -1,29 +1,31 @@
 //! Filesystems of the host that no path shows: an ESP that only a boot tool mounts, a dataset of ZFS that is not mounted. For the time of a capture
-//! they are mounted read-only, each at a place of its own, so that they are archived, and brought back, as all others are.
+//! they are mounted read-only, each at a place of its own, so that they are archived, and brought back, as all others are. And files that must not be
+//! read while they are in use: a copy is laid over them. All of it is in this run's own mount table.
 
 use std::ffi::CStr;
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use layout::gpt::ESP;
 use layout::{Kind, Layout, Node};
 use manifest::host::Gap;
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
 
 use super::source::Source;
-use super::{coverage, gap};
+use super::{Options, coverage, gap, namespace, preview};
 
 /// Where they are mounted. It lies on the root filesystem, where a restore finds it again; for root alone, because nobody else saw them before.
 const FOLDER: &str = "/var/lib/lifeboat-aside";
 
-/// Held by the run that mounts. Another one at the same time sees what is mounted and leaves it alone.
-const LOCK: &str = "/run/lifeboat-aside.lock";
+/// Where copies lie that are laid over files while they are archived.
+const COPIES: &str = "/run/lifeboat-copies";
 
 /// Mounts that end with this value.
 #[derive(Debug, Default)]
 pub struct Aside {
-    lock: Option<File>,
+    /// This run has a mount table of its own, and the host is the running system.
+    able: bool,
     places: Vec<PathBuf>,
 }
 
@@ -33,31 +35,53 @@ pub(super) fn is_aside(path: &str) -> bool {
 }
 
 impl Aside {
-    /// Ends what a run left that was killed. To be done before the mount table is read.
+    /// Nothing is mounted yet.
     pub(super) fn begin(source: &Source) -> Self {
-        if !source.is_live() || !rustix::process::geteuid().is_root() {
-            return Self::default();
+        Self { able: source.is_live() && namespace::is_own(), places: Vec::new() }
+    }
+
+    /// Whether this run may mount.
+    pub(super) fn is_able(&self) -> bool {
+        self.able
+    }
+
+    /// A folder in memory that no other program sees.
+    pub(super) fn folder(&mut self) -> std::io::Result<PathBuf> {
+        let place = PathBuf::from(COPIES);
+        if !self.places.contains(&place) {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(&place)?;
+            let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+            mount("tmpfs", &place, "tmpfs", flags, c"mode=0700")?;
+            self.places.push(place.clone());
         }
-        let lock = File::create(LOCK).ok().filter(|file| file.try_lock().is_ok());
-        if lock.is_some() {
-            let places = fs::read_dir(FOLDER).into_iter().flatten().flatten();
-            for place in places {
-                // One that nothing is mounted on says so.
-                let _ = unmount(place.path(), UnmountFlags::DETACH);
-            }
-        }
-        Self { lock, places: Vec::new() }
+        Ok(place)
+    }
+
+    /// Shows `copy` in the place of the file `over`.
+    pub(super) fn lay_over(&mut self, copy: &Path, over: &Path) -> std::io::Result<()> {
+        mount_bind(copy, over)?;
+        self.places.push(over.to_owned());
+        Ok(())
+    }
+
+    /// Shows what lies below a mount. It is the system's, and stays there for everybody else.
+    pub(super) fn take_off(&mut self, place: &Path) {
+        // One that nothing is mounted on says so.
+        let _ = unmount(place, UnmountFlags::DETACH);
     }
 
     /// Mounts what of `layout` is not mounted and belongs to the host, and says whether anything was. What cannot be mounted becomes a gap, and
     /// its coverage says the rest.
-    pub(super) fn open(&mut self, layout: &Layout, stick: Option<&str>, gaps: &mut Vec<Gap>) -> bool {
-        if self.lock.is_none() {
+    pub(super) fn open(&mut self, layout: &Layout, options: &Options, gaps: &mut Vec<Gap>) -> bool {
+        if !self.able {
             return false;
         }
-        let sticks = coverage::sticks(layout, stick);
+        let before = self.places.len();
+        let sticks = coverage::sticks(layout, options.stick.as_deref());
         let hidden = layout.nodes.iter().filter(|node| !layout.mounts.iter().any(|mount| mount.node == node.id));
-        for (node, fstype) in hidden.filter(|node| !sticks.contains(&node.id)).filter_map(|node| wanted(layout, node)) {
+        let zfs = preview::is_allowed("zfs", &options.preview);
+        let wanted = hidden.filter(|node| !sticks.contains(&node.id)).filter_map(|node| wanted(layout, node));
+        for (node, fstype) in wanted.filter(|(_, fstype)| zfs || *fstype != "zfs") {
             if let Err(error) = self.mount(node, fstype) {
                 gaps.push(gap(
                     &node.path,
@@ -65,7 +89,7 @@ impl Aside {
                 ));
             }
         }
-        !self.places.is_empty()
+        self.places.len() > before
     }
 
     fn mount(&mut self, node: &Node, fstype: &str) -> std::io::Result<()> {

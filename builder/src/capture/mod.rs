@@ -15,10 +15,12 @@ pub(crate) mod content;
 pub mod coverage;
 mod efi;
 pub mod exclusions;
+pub mod guests;
 mod hardware;
 mod hidden;
 mod identity;
 mod luks;
+pub mod namespace;
 mod network;
 mod pattern;
 pub mod preview;
@@ -63,6 +65,8 @@ pub struct Options {
     pub volume_keys: bool,
     /// Kinds of storage that are captured though their restore is not proven yet: names of [`preview::NAMES`].
     pub preview: Vec<String>,
+    /// What of the guests is captured.
+    pub guests: guests::Policy,
 }
 
 impl Default for Options {
@@ -76,6 +80,7 @@ impl Default for Options {
             exclude: Vec::new(),
             volume_keys: false,
             preview: Vec::new(),
+            guests: guests::Policy::default(),
         }
     }
 }
@@ -113,6 +118,7 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     let source = Source::new(&options.root);
     let mut gaps = Vec::new();
     let mut aside = aside::Aside::begin(&source);
+    let guests = guests::look(&source, &options.guests, &mut aside, &mut gaps);
     let mounts = source.bytes("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
     let swaps = fstab::parse_swaps(&source.text("/proc/swaps").unwrap_or_default());
     let fstab = fstab::parse(&source.text("/etc/fstab").unwrap_or_default());
@@ -124,7 +130,7 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     let volatile = crypttab.iter().filter(|entry| entry.is_volatile()).map(|entry| entry.name.clone()).collect();
     let stacks = probe::Stacks { volatile, ..stacks::stacks(&source, &devices, &mut gaps) };
     let mut layout = probe::assemble(&devices, &probes, &stacks, &mountinfo::parse(&mounts));
-    if aside.open(&layout, options.stick.as_deref(), &mut gaps) {
+    if aside.open(&layout, options, &mut gaps) {
         let mounts = source.bytes("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
         layout = probe::assemble(&devices, &probes, &stacks, &mountinfo::parse(&mounts));
     }
@@ -137,7 +143,9 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
         (Vec::new(), Vec::new())
     };
 
+    let theirs = guests.take_out(&mut layout);
     let mut coverage = coverage::coverage(&layout, &options.waivers, options.stick.as_deref());
+    coverage.items.extend(theirs);
     preview::hold_back(&layout, &mut coverage, &options.preview);
     let cross = coverage::crossed(&layout, &coverage);
     let swap_files: Vec<SwapFile> = swaps
@@ -149,8 +157,10 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     coverage.exclusions = exclusions::of(options, &swap_files, &fstab);
     coverage.exclusions.extend(btrfs::exclusions(&layout, |node| coverage.restores(node)));
     coverage.exclusions.extend(zfs::exclusions(&layout));
+    coverage.exclusions.extend(guests.exclusions());
     btrfs::remove_left_out(&mut layout, &coverage.items, &mut gaps);
     coverage::remove_left_out(&mut layout, &coverage);
+    let guests = guests.settle(&source, &layout, &mut coverage, &options.waivers, &options.state, &mut gaps);
     gaps.extend(fragile_names(&fstab));
     if source.is_live() {
         gaps.extend(missing_tools(&layout));
@@ -161,7 +171,6 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     let network = network::state(&source, &mut gaps);
     let hardware = hardware::profile(&source);
     let identity = identity::identity(&source, &mut gaps);
-    let guests = Vec::new();
     let host =
         Host { identity, layout, coverage, boot, network, hardware, fstab, swap_files, containers, guests, gaps };
     Ok(Captured { host, roots, private, aside })

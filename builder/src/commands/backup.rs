@@ -124,6 +124,8 @@ pub fn host_options(context: &Context, stick: Option<&Path>, vaults: &[PathBuf])
         exclude: context.config.exclude.clone(),
         volume_keys: context.config.luks.keep_volume_key,
         preview: context.config.preview.clone(),
+        // The words were checked when the configuration was read.
+        guests: context.config.guests.policy().unwrap_or_default(),
         ..capture::Options::default()
     }
 }

@@ -135,6 +135,7 @@ impl Config {
                 .to_owned(),
             node: node.to_owned(),
             starts: current.is_on("onboot"),
+            order: current.get("startup").and_then(order),
             protected: current.is_on("protection"),
             template: current.is_on("template"),
             lock: current.get("lock").map(str::to_owned),
@@ -158,6 +159,11 @@ impl Config {
 fn snapshot(name: &str, section: &Section) -> Snapshot {
     let time = section.get("snaptime").and_then(|time| time.parse().ok());
     Snapshot { name: name.to_owned(), time, memory: section.get("vmstate").is_some() }
+}
+
+/// The place that `startup` names: `order=2,up=30`, or `2`.
+fn order(startup: &str) -> Option<u32> {
+    Properties::parse(startup, "order").ok()?.first?.parse().ok()
 }
 
 /// Names of the options that change.

@@ -1,20 +1,14 @@
 //! `lifeboat guests list`: guests of a Proxmox node, their newest backups, and what would not come back.
 
-use std::fs;
-use std::path::Path;
-
-use anyhow::Context as _;
 use guests::coverage::{Backup, Finding, Policy, Weight, findings, newest};
 use guests::inventory::{Guest, Kind};
-use guests::proxmox::cluster::Tree;
 use guests::proxmox::inventory::{Inventory, Unread};
-use guests::proxmox::names::Folder;
-use guests::proxmox::storage::{Storage, Storages};
 use jiff::{SignedDuration, Zoned};
 use serde::Serialize;
 
+use crate::capture::guests::archives::{self, Looked};
+use crate::capture::guests::proxmox;
 use crate::cli::ListGuests;
-use crate::cluster;
 use crate::commands::Context;
 use crate::exit::{Exit, refusal};
 
@@ -33,20 +27,6 @@ struct Listed {
     findings: Vec<Finding>,
 }
 
-/// A storage that may hold backups.
-#[derive(Serialize)]
-struct Looked {
-    id: String,
-    /// The folder that was looked into, or the server that was not asked.
-    place: String,
-    /// Finished archives in it; none where it could not be looked into.
-    archives: Option<usize>,
-    /// What runs that were cut have left.
-    unfinished: Vec<String>,
-    /// Why it could not be looked into.
-    why: Option<String>,
-}
-
 #[derive(Serialize)]
 struct Row {
     #[serde(flatten)]
@@ -55,10 +35,10 @@ struct Row {
 }
 
 pub(super) fn run(context: &Context, args: &ListGuests) -> anyhow::Result<Exit> {
-    let tree = tree(&args.database)?;
+    let tree = proxmox::read(&args.database)?;
     let inventory = Inventory::of(&tree);
     let node = node(args, &inventory.nodes)?;
-    let (storages, backups) = backups(&tree, &node, &args.root)?;
+    let (storages, backups) = archives::backups(&archives::storages(&tree)?, &node, &args.root);
     let policy = Policy { now: Zoned::now().datetime(), most_age: SignedDuration::from_secs(args.max_age) };
     let guests: Vec<Guest> = inventory.guests.into_iter().filter(|guest| guest.node == node).collect();
     let findings = findings(&guests, &backups, policy);
@@ -83,75 +63,18 @@ pub(super) fn run(context: &Context, args: &ListGuests) -> anyhow::Result<Exit> 
     Ok(if gap { Exit::Warnings } else { Exit::Done })
 }
 
-/// The files of the database, from a consistent copy, which is removed again.
-fn tree(database: &Path) -> anyhow::Result<Tree> {
-    let folder = tempfile::tempdir().context("making a folder for a copy of the cluster database")?;
-    let copy = folder.path().join("config.db");
-    cluster::copy(database, &copy)?;
-    cluster::read(&copy)
-}
-
 fn node(args: &ListGuests, nodes: &[String]) -> anyhow::Result<String> {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let short = host.split('.').next().unwrap_or_default().to_owned();
-    match (&args.node, nodes) {
-        (Some(asked), _) if nodes.contains(asked) => Ok(asked.clone()),
-        (None, _) if nodes.contains(&short) => Ok(short),
-        (None, [only]) => Ok(only.clone()),
-        (asked, _) => {
-            let asked = asked.as_ref().unwrap_or(&short);
-            let message =
-                format!("the cluster database has no node {asked}; it has {}; name one by --node", nodes.join(", "));
-            Err(refusal(Exit::Usage, message))
-        }
-    }
-}
-
-/// What each storage of the node holds.
-fn backups(tree: &Tree, node: &str, root: &Path) -> anyhow::Result<(Vec<Looked>, Vec<Backup>)> {
-    let text = String::from_utf8_lossy(tree.get("storage.cfg").unwrap_or_default()).into_owned();
-    let storages = Storages::parse("storage.cfg", &text)?;
-    let (mut looked, mut backups) = (Vec::new(), Vec::new());
-    for storage in storages.with_backups(node) {
-        looked.push(look(storage, root, &mut backups));
-    }
-    Ok((looked, backups))
-}
-
-fn look(storage: &Storage, root: &Path, backups: &mut Vec<Backup>) -> Looked {
-    let unlooked = |place: String, why: &str| Looked {
-        id: storage.id.clone(),
-        place,
-        archives: None,
-        unfinished: Vec::new(),
-        why: Some(why.to_owned()),
+    let found = match &args.node {
+        Some(asked) => nodes.iter().find(|node| *node == asked).cloned(),
+        None => proxmox::node(&host, nodes),
     };
-    if let Some(server) = storage.backup_server() {
-        return unlooked(server.repository, "a backup server, which is not asked");
-    }
-    let Some(dump) = storage.dump() else { return unlooked(storage.kind.clone(), "it has no folder") };
-    let folder = root.join(dump.trim_start_matches('/'));
-    let names = match names(&folder) {
-        Ok(names) => names,
-        Err(error) => return unlooked(dump, &error.to_string()),
-    };
-    let found = Folder::of(names.iter().map(String::as_str));
-    let all = || found.finished.values().flatten();
-    backups.extend(all().map(|archive| Backup {
-        guest: archive.name.stem.guest.to_string(),
-        place: format!("{dump}/{}", archive.name),
-        made: archive.name.stem.time,
-    }));
-    let (archives, unfinished) = (Some(all().count()), found.unfinished.iter().map(ToString::to_string).collect());
-    Looked { id: storage.id.clone(), place: dump, archives, unfinished, why: None }
-}
-
-fn names(folder: &Path) -> std::io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        names.extend(entry?.file_name().into_string());
-    }
-    Ok(names)
+    found.ok_or_else(|| {
+        let asked = args.node.as_ref().unwrap_or(&host);
+        let message =
+            format!("the cluster database has no node {asked}; it has {}; name one by --node", nodes.join(", "));
+        refusal(Exit::Usage, message)
+    })
 }
 
 fn text(listed: &Listed) -> String {

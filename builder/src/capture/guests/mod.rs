@@ -1,0 +1,236 @@
+//! Hypervisors of this host: which guests they have, what brings each of them back, and which of the host's storage is theirs.
+//!
+//! One file for each platform, behind [`Hypervisor`]. Detection never fails a host that has none of them. What a platform's files mean is the
+//! `guests` crate's to know; this looks for them, and weighs what it finds by the configuration's [`Policy`].
+
+pub mod archives;
+mod digests;
+pub mod proxmox;
+
+use std::path::{Path, PathBuf};
+
+use layout::{Kind, Layout, Node, NodeId};
+use manifest::host::{Archive, Coverage, Exclusion, Gap, Guest, Held, Item, Note, Platform, PlatformKind, Verdict};
+
+use super::aside::Aside;
+use super::pattern::fits;
+use super::source::Source;
+use super::{Waiver, gap};
+
+/// What of the guests is captured, and what counts as a gap.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Which of their archives are.
+    pub archives: Archives,
+    /// Seconds after which the newest backup of a guest is no recent one.
+    pub most_age: i64,
+    /// A guest that would not come back makes a run fail; else it is a warning.
+    pub fail: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { archives: Archives::All, most_age: 2 * 24 * 3600, fail: false }
+    }
+}
+
+/// Which archives a snapshot holds, of those that lie on captured filesystems.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Archives {
+    /// All of them.
+    All,
+    /// The newest of each guest.
+    Newest,
+    /// The newest of these guests.
+    Of(Vec<String>),
+    /// None: they are referenced, and must survive.
+    None,
+}
+
+/// A hypervisor, as a capture meets it.
+trait Hypervisor {
+    /// Looks at it; none where this host has none of it. What cannot be read becomes a gap.
+    fn look(&self, source: &Source, policy: &Policy, aside: &mut Aside, gaps: &mut Vec<Gap>) -> Option<Found>;
+}
+
+const ALL: &[&dyn Hypervisor] = &[&proxmox::Proxmox];
+
+/// What a platform has.
+struct Found {
+    kind: PlatformKind,
+    node: String,
+    cluster: Vec<String>,
+    guests: Vec<One>,
+    notes: Vec<Note>,
+    /// What of the tree is left out.
+    exclude: Vec<Exclusion>,
+}
+
+/// A guest, and what of the host's storage is its own.
+struct One {
+    guest: Guest,
+    /// Its newest backup.
+    archive: Option<Archive>,
+    /// Block devices that its backup brings back, or that are made anew.
+    volumes: Vec<Volume>,
+    /// Why it would not come back as it is, if so.
+    lost: Option<String>,
+}
+
+/// A block device of a guest.
+struct Volume {
+    place: Place,
+    /// Why it is not captured.
+    reason: String,
+}
+
+enum Place {
+    /// A logical volume.
+    Lv { group: String, name: String },
+    /// Logical volumes whose names begin so.
+    LvsLike { group: String, prefix: String },
+    /// A volume of a ZFS pool.
+    Zvol(String),
+}
+
+impl Place {
+    fn is(&self, node: &Node) -> bool {
+        match (self, &node.kind) {
+            (Self::Lv { group, name }, Kind::Lv(lv)) => lv.group == *group && lv.name == *name,
+            (Self::LvsLike { group, prefix }, Kind::Lv(lv)) => lv.group == *group && lv.name.starts_with(prefix),
+            (Self::Zvol(name), Kind::Dataset(dataset)) => dataset.volume.is_some() && dataset.name == *name,
+            _ => false,
+        }
+    }
+}
+
+/// Everything that was found.
+pub(super) struct Guests {
+    found: Vec<Found>,
+    policy: Policy,
+}
+
+/// Looks for every platform.
+pub(super) fn look(source: &Source, policy: &Policy, aside: &mut Aside, gaps: &mut Vec<Gap>) -> Guests {
+    let found = ALL.iter().filter_map(|one| one.look(source, policy, aside, gaps)).collect();
+    Guests { found, policy: policy.clone() }
+}
+
+impl Guests {
+    /// Takes the guests' own devices, with all that lies on them, off the layout: a restore makes what they lay on and leaves it empty, and each
+    /// comes back with its guest. Gives the word on each.
+    pub(super) fn take_out(&self, layout: &mut Layout) -> Vec<Item> {
+        let volumes = || self.found.iter().flat_map(|found| &found.guests).flat_map(|one| &one.volumes);
+        let owned: Vec<(NodeId, &str)> = layout
+            .nodes
+            .iter()
+            .filter_map(|node| Some((node.id.clone(), volumes().find(|volume| volume.place.is(node))?.reason.as_str())))
+            .collect();
+        let mounted = |id: &NodeId| {
+            let on_it = |node: &NodeId| node == id || layout.below(node).iter().any(|below| below.id == *id);
+            layout.mounts.iter().any(|mount| on_it(&mount.node))
+        };
+        // What is mounted is the host's, whoever else may name it.
+        let owned: Vec<(NodeId, &str)> = owned.into_iter().filter(|(id, _)| !mounted(id)).collect();
+        let items = owned.iter().filter_map(|(id, reason)| Some(item(layout.node(id)?, reason))).collect();
+        let gone = |node: &Node| {
+            let below = layout.below(&node.id);
+            owned.iter().any(|(id, _)| node.id == *id || below.iter().any(|below| below.id == *id))
+        };
+        let gone: Vec<NodeId> = layout.nodes.iter().filter(|node| gone(node)).map(|node| node.id.clone()).collect();
+        layout.nodes.retain(|node| !gone.contains(&node.id));
+        items
+    }
+
+    /// What of the tree is left out for them.
+    pub(super) fn exclusions(&self) -> Vec<Exclusion> {
+        self.found.iter().flat_map(|found| found.exclude.clone()).collect()
+    }
+
+    /// The word on each guest, and what the manifest says of them. `coverage` is that of the storage; archives that it does not bring back are
+    /// referenced by their digest, kept in `state`.
+    pub(super) fn settle(
+        self,
+        source: &Source,
+        layout: &Layout,
+        coverage: &mut Coverage,
+        waivers: &[Waiver],
+        state: &Path,
+        gaps: &mut Vec<Gap>,
+    ) -> Vec<Platform> {
+        let mut digests = digests::Digests::open(state);
+        let mut platforms = Vec::new();
+        for found in self.found {
+            let mut guests = Vec::new();
+            for mut one in found.guests {
+                one.guest.archive = one.archive.take().map(|mut archive| {
+                    if is_captured(layout, coverage, Path::new(&archive.path)) {
+                        archive.held = Held::Captured;
+                    } else {
+                        match digests.of(&source.path(&archive.path)) {
+                            Ok(digest) => archive.sha256 = Some(digest),
+                            Err(error) => gaps.push(gap(&archive.path, format!("it cannot be read: {error}"))),
+                        }
+                    }
+                    archive
+                });
+                let item = word(&one, found.kind, waivers, self.policy.fail);
+                coverage.unused_waivers.retain(|waiver| !names(&one.guest).iter().any(|name| fits(waiver, name)));
+                coverage.items.push(item);
+                guests.push(one.guest);
+            }
+            let (kind, node, cluster, notes) = (found.kind, found.node, found.cluster, found.notes);
+            platforms.push(Platform { kind, node, cluster, guests, notes });
+        }
+        digests.close();
+        platforms
+    }
+}
+
+/// The word on a guest's own device.
+fn item(node: &Node, reason: &str) -> Item {
+    let verdict = Verdict::LeftOut { reason: reason.to_owned() };
+    Item { node: node.id.clone(), path: node.path.clone(), what: "guest's volume".to_owned(), mount: None, verdict }
+}
+
+/// By which a waiver names a guest.
+fn names(guest: &Guest) -> [String; 2] {
+    [format!("guest:{}", guest.id), format!("guest:{}", guest.name)]
+}
+
+fn word(one: &One, kind: PlatformKind, waivers: &[Waiver], fail: bool) -> Item {
+    let guest = &one.guest;
+    let waiver = waivers.iter().find(|waiver| names(guest).iter().any(|name| fits(&waiver.pattern, name)));
+    let verdict = match (&one.lost, waiver, &guest.archive) {
+        (_, Some(waiver), _) => Verdict::Waived { pattern: waiver.pattern.clone(), reason: waiver.reason.clone() },
+        (Some(reason), ..) => Verdict::Uncovered { reason: reason.clone(), system: fail },
+        (None, _, Some(archive)) if archive.held == Held::Referenced => {
+            Verdict::Captured { how: format!("from {}, which is not in the snapshot and must survive", archive.path) }
+        }
+        (None, _, Some(archive)) => Verdict::Captured { how: format!("from {}, at the first start", archive.path) },
+        (None, _, None) => Verdict::Captured { how: "its files are archived".to_owned() },
+    };
+    Item {
+        node: NodeId(format!("guest:{kind}:{}", guest.id)),
+        path: format!("guest {} {}", guest.id, guest.name).trim_end().to_owned(),
+        what: kind.to_string(),
+        mount: None,
+        verdict,
+    }
+}
+
+/// Whether the archive of the tree holds `path`.
+fn is_captured(layout: &Layout, coverage: &Coverage, path: &Path) -> bool {
+    let left_out = |exclusion: &Exclusion| {
+        exclusion.pattern.parse::<vault::Exclusion>().is_ok_and(|exclusion| {
+            let above = path.ancestors().filter_map(|path| {
+                use std::os::unix::ffi::OsStrExt as _;
+                vault::EntryPath::from_argument(path.as_os_str().as_bytes())
+            });
+            above.filter(|path| !path.is_root()).any(|path| exclusion.matches(&path))
+        })
+    };
+    let above = layout.mounts.iter().filter(|mount| path.starts_with(&mount.path));
+    let mount = above.max_by_key(|mount| PathBuf::from(&mount.path).components().count());
+    mount.is_some_and(|mount| coverage.restores(&mount.node)) && !coverage.exclusions.iter().any(left_out)
+}
