@@ -196,6 +196,17 @@ pub enum After {
     PowerOff,
 }
 
+/// In which way a member of a cluster comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Membership {
+    /// As the member that it was: the cluster still counts it in
+    Same,
+    /// On its own: the cluster has removed it and goes on
+    Removed,
+    /// On its own, with all that the cluster knew: the other members are lost and join it anew
+    Seed,
+}
+
 #[derive(Debug, Args)]
 pub struct Order {
     /// The stick it is for [default: as for backup]
@@ -216,6 +227,9 @@ pub struct Order {
     /// What the machine does afterwards
     #[arg(long, value_enum, default_value = "reboot")]
     pub then: After,
+    /// In which way a member of a hypervisor's cluster comes back; without it the rescue asks
+    #[arg(long, value_enum)]
+    pub cluster: Option<Membership>,
 }
 
 /// A vault to read, and whose signatures count.

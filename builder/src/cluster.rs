@@ -60,6 +60,39 @@ pub fn read(database: &Path) -> anyhow::Result<Tree> {
     Tree::check(rows).map_err(|faults| corrupt(database, &sentence(&faults)))
 }
 
+/// Takes a cluster out of the database of a node that does not run, so that the node stands on its own. What the cluster knew of other nodes goes
+/// too, unless `keep_others`.
+///
+/// # Errors
+/// When the database is damaged (21) or cannot be written; then it stays as it was.
+pub fn leave(database: &Path, node: &str, keep_others: bool) -> anyhow::Result<()> {
+    if !read(database)?.nodes().contains(&node) {
+        let message = format!("the cluster database {} has no node {node}; it was not changed", database.display());
+        return Err(refusal(Exit::Usage, message));
+    }
+    let failed = |error: rusqlite::Error| told("changing", database, &error);
+    let mut connection = Connection::open(database).map_err(failed)?;
+    let change = connection.transaction().map_err(failed)?;
+    let gone = "WITH RECURSIVE gone(inode) AS (
+        SELECT inode FROM tree WHERE parent = 0 AND name = 'corosync.conf' AND type = 8
+        UNION SELECT inode FROM tree WHERE ?2 AND parent = 0 AND inode != 0 AND name IN ('ha', 'replication.cfg')
+        UNION SELECT other.inode FROM tree other JOIN tree nodes ON other.parent = nodes.inode
+            WHERE ?2 AND nodes.parent = 0 AND nodes.name = 'nodes' AND other.name != ?1
+        UNION SELECT tree.inode FROM tree JOIN gone ON tree.parent = gone.inode)
+        DELETE FROM tree WHERE inode IN gone AND inode != 0";
+    change.execute(gone, rusqlite::params![node, !keep_others]).map_err(failed)?;
+    // A change that the version does not count is none for the node.
+    change
+        .execute("UPDATE tree SET version = (SELECT MAX(version) + 1 FROM tree) WHERE inode = 0", [])
+        .map_err(failed)?;
+    change.commit().map_err(failed)?;
+    // All of it in the one file: nothing beside it that could be lost.
+    let mode: String = connection.query_row("PRAGMA journal_mode=DELETE", [], |row| row.get(0)).map_err(failed)?;
+    drop(connection);
+    anyhow::ensure!(mode == "delete", "the log of {} could not be folded into it", database.display());
+    read(database).map(|_| ())
+}
+
 fn open(database: &Path) -> anyhow::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(database, flags).map_err(|error| told("opening", database, &error))?;
@@ -217,6 +250,34 @@ mod tests {
         assert_eq!(tree.get("nodes/pve1/half"), None, "what is not committed is not there");
         connection.execute_batch("COMMIT").unwrap();
         assert!(copied(folder.path()).unwrap().get("nodes/pve1/half").is_some());
+    }
+
+    #[test]
+    fn a_node_that_leaves_its_cluster_keeps_its_own_guests_and_only_a_seed_keeps_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        for keep_others in [false, true] {
+            let _ = fs::remove_file(folder.path().join("config.db"));
+            let connection = database(folder.path());
+            add(&connection, 4, 2, "pve2", None);
+            add(&connection, 5, 0, "corosync.conf", Some(b"totem {}"));
+            add(&connection, 6, 3, "100.conf", Some(b"own"));
+            add(&connection, 7, 4, "200.conf", Some(b"other"));
+            add(&connection, 8, 0, "ha", None);
+            add(&connection, 9, 8, "resources.cfg", Some(b"vm: 100"));
+            add(&connection, 10, 3, "ha", Some(b"a file of this name somewhere else"));
+            drop(connection);
+            let place = folder.path().join("config.db");
+            leave(&place, "pve1", keep_others).unwrap();
+            let tree = read(&place).unwrap();
+            assert!(!tree.is_clustered());
+            assert_eq!(tree.version(), 10);
+            assert_eq!(tree.get("nodes/pve1/100.conf"), Some(&b"own"[..]));
+            assert!(tree.get("nodes/pve1/ha").is_some());
+            assert_eq!(tree.get("nodes/pve2/200.conf").is_some(), keep_others);
+            assert_eq!(tree.get("ha/resources.cfg").is_some(), keep_others);
+            assert!(!folder.path().join("config.db-wal").exists());
+            assert!(leave(&place, "pve7", false).is_err());
+        }
     }
 
     #[test]

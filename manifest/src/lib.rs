@@ -25,7 +25,7 @@ pub use document::{Document, DocumentError, Unverified, Verified, seal};
 pub use host::Host;
 pub use ids::{Digest, HostName, IdError, Serial, VaultId};
 pub use key::{HostKey, KeyError, PublicKey};
-pub use order::{Attempt, DiskChoice, Machine, OrderFault, RestoreOrder, SnapshotChoice, Then};
+pub use order::{Attempt, DiskChoice, Machine, Membership, OrderFault, RestoreOrder, SnapshotChoice, Then};
 pub use signature::SignatureError;
 pub use slot::{BootFile, BootSlot, SlotName};
 pub use snapshot::{Amendment, Consistency, Manifest, Problem, Scope, Source};

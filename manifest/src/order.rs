@@ -34,6 +34,21 @@ pub struct RestoreOrder {
     pub expires: Timestamp,
     /// What the machine does afterwards.
     pub then: Then,
+    /// In which way a member of a cluster comes back; without it a member does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Membership>,
+}
+
+/// In which way a machine that was a member of a hypervisor's cluster comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Membership {
+    /// As the member that it was: the cluster still counts it in, and it waits for the others.
+    Same,
+    /// On its own: the cluster has removed it, and goes on without it.
+    Removed,
+    /// On its own, with all that the cluster knew: the others are lost, and join it anew.
+    Seed,
 }
 
 impl Document for RestoreOrder {
@@ -234,6 +249,7 @@ mod tests {
             created: Timestamp::from_second(1_000_000).unwrap(),
             expires: Timestamp::from_second(2_000_000).unwrap(),
             then: Then::Reboot,
+            cluster: None,
         }
     }
 

@@ -11,6 +11,22 @@ pub enum Guests {
     List(ListGuests),
     /// Read archives of guests to their end and name every fault; exit code 21 when there is one. Needs neither a vault nor a key
     Verify(VerifyArchives),
+    /// Take a cluster out of the database of a node that does not run; the rescue does it where a member was removed
+    #[command(hide = true)]
+    LeaveCluster(LeaveCluster),
+}
+
+#[derive(Debug, Args)]
+pub struct LeaveCluster {
+    /// The cluster's database
+    #[arg(long, value_name = "FILE", default_value = "/var/lib/pve-cluster/config.db")]
+    pub database: PathBuf,
+    /// The node that stands on its own from then on
+    #[arg(long, value_name = "NAME")]
+    pub node: String,
+    /// Keep what the cluster knew of its other nodes
+    #[arg(long)]
+    pub keep_others: bool,
 }
 
 #[derive(Debug, Args)]

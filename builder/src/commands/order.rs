@@ -3,15 +3,17 @@
 use jiff::{SignedDuration, Timestamp};
 use layout::Guid;
 use manifest::host::Container;
-use manifest::{DiskChoice, FORMAT, HostKey, Machine, RestoreOrder, Serial, Signer, SnapshotChoice, Then, seal};
+use manifest::{
+    DiskChoice, FORMAT, HostKey, Machine, Membership, RestoreOrder, Serial, Signer, SnapshotChoice, Then, seal,
+};
 use vault::Vault;
 
-use crate::audit;
 use crate::cli::{After, Order};
 use crate::commands::Context;
 use crate::exit::{Exit, refusal};
 use crate::medium::Stick;
 use crate::reading::read_manifest;
+use crate::{audit, cli};
 
 /// Runs the command.
 ///
@@ -36,6 +38,11 @@ pub fn run(context: &Context, args: &Order) -> anyhow::Result<Exit> {
             After::Reboot => Then::Reboot,
             After::PowerOff => Then::PowerOff,
         },
+        cluster: args.cluster.map(|cluster| match cluster {
+            cli::Membership::Same => Membership::Same,
+            cli::Membership::Removed => Membership::Removed,
+            cli::Membership::Seed => Membership::Seed,
+        }),
     };
     let (json, signature) = seal(&order, &key)?;
     stick.put(&format!("orders/{}.json", order.id), &json)?;

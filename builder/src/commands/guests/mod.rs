@@ -4,6 +4,7 @@ mod list;
 mod verify;
 
 use crate::cli::Guests;
+use crate::cluster;
 use crate::commands::Context;
 use crate::exit::Exit;
 
@@ -15,5 +16,9 @@ pub fn run(context: &Context, asked: &Guests) -> anyhow::Result<Exit> {
     match asked {
         Guests::List(args) => list::run(context, args),
         Guests::Verify(args) => verify::run(context, args),
+        Guests::LeaveCluster(args) => {
+            cluster::leave(&args.database, &args.node, args.keep_others)?;
+            Ok(Exit::Done)
+        }
     }
 }
