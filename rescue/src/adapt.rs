@@ -5,8 +5,10 @@ mod crypttab;
 mod debconf;
 mod efi;
 mod esp;
+mod files;
 mod fstab;
 mod grub;
+mod hypervisor;
 mod initramfs;
 mod network;
 mod room;
@@ -18,9 +20,11 @@ use std::path::Path;
 
 use layout::plan::Plan;
 use manifest::host::Host;
+use manifest::{Membership, Serial};
 use serde::Serialize;
 
 use crate::apply::TARGET;
+use crate::cards::Cards;
 use crate::screen::{Screen, Stage};
 use crate::stop::Result;
 use crate::{disks, kernel};
@@ -69,17 +73,25 @@ impl Adaptation {
 ///
 /// # Errors
 /// When a boot loader cannot be installed: then the disk does not boot.
-pub fn adapt(screen: &Screen, host: &Host, plan: &Plan, renewals: &[tpm::Renewal]) -> Result<Adaptation> {
+pub fn adapt(
+    screen: &Screen,
+    host: &Host,
+    plan: &Plan,
+    renewals: &[tpm::Renewal],
+    snapshot: Serial,
+    membership: Option<Membership>,
+) -> Result<Adaptation> {
     screen.stage(Stage::Adapt);
     let mut done = Adaptation::default();
     fstab::check(plan, &mut done);
     let renewed = tpm::renew(Path::new(TARGET), &host.layout, renewals, &mut done);
     crypttab::check(plan, &renewed, &mut done);
-    network::check(host, &mut done);
+    network::rename(Path::new(TARGET), &Cards::of(&host.network), &mut done);
     swapfile::make(host, &mut done);
     zfs::renew_cache(plan, &mut done);
     {
         let room = Room::open()?;
+        hypervisor::adapt(Path::new(TARGET), &room, host, snapshot.0, membership, &mut done);
         debconf::update(screen, &room, plan, host, &mut done);
         initramfs::renew(screen, &room, plan, &mut done);
         let entries = loaders(screen, &room, host, plan, &mut done)?;

@@ -10,6 +10,7 @@
 mod adapt;
 mod apply;
 mod btrfs;
+mod cards;
 mod consent;
 mod console;
 mod containers;
@@ -23,6 +24,7 @@ mod guard;
 mod hardware;
 mod journal;
 mod kernel;
+mod membership;
 mod modules;
 mod planning;
 mod prove;

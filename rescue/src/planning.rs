@@ -6,9 +6,11 @@ use jiff::Timestamp;
 use layout::Layout;
 use layout::matching::{Choice, MatchError, NO_DISK};
 use layout::plan::{DiskPlan, Plan, PlanError, plan, required_tools};
+use manifest::host::Held;
 use manifest::{Host, Scope};
 use serde_json::json;
 
+use crate::cards::Cards;
 use crate::screen::{Answer, Screen, Stage};
 use crate::stick::Stick;
 use crate::stop::{Code, Result, Stop};
@@ -151,10 +153,42 @@ pub fn show(screen: &Screen, snapshot: &Snapshot, plan: &Plan) {
         }
     }
     screen.say(&plan.to_string());
+    let cards = snapshot.host.as_ref().map(|host| Cards::of(&host.network)).unwrap_or_default();
+    for line in cards.lines() {
+        screen.say(&format!("Note: {line}."));
+    }
+    guests(screen, snapshot);
     let strangers = hardware::without_driver(Path::new("/sys"));
     for line in &strangers {
         screen.say(&format!("Note: {line}."));
     }
     screen.say(boot_loaders(kernel::uefi(), plan.disks.iter().any(DiskPlan::starts_by_bios)));
-    screen.event("plan", json!({ "plan": plan, "snapshot": snapshot.serial, "without_driver": strangers }));
+    screen.event(
+        "plan",
+        json!({ "plan": plan, "snapshot": snapshot.serial, "without_driver": strangers, "cards": cards }),
+    );
+}
+
+/// What becomes of the guests.
+fn guests(screen: &Screen, snapshot: &Snapshot) {
+    for platform in snapshot.host.iter().flat_map(|host| &host.guests) {
+        let archived = |held| {
+            let guests = platform
+                .guests
+                .iter()
+                .filter(move |guest| guest.archive.as_ref().is_some_and(|archive| archive.held == held));
+            guests.count()
+        };
+        let (captured, referenced) = (archived(Held::Captured), archived(Held::Referenced));
+        screen.say(&format!(
+            "{}: {} guests; at the first start {captured} come back from archives in this snapshot, and {referenced} from archives that must \
+             still lie where they lay.",
+            platform.kind,
+            platform.guests.len()
+        ));
+        for guest in platform.guests.iter().filter(|guest| guest.notes.iter().any(|note| note.gap)) {
+            let gaps: Vec<&str> = guest.notes.iter().filter(|note| note.gap).map(|note| note.text.as_str()).collect();
+            screen.say(&format!("  guest {} {}: {}", guest.id, guest.name, gaps.join("; ")));
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use layout::plan::{Plan, Step};
+use manifest::Membership;
 use serde_json::json;
 use vault::{Identities, Restored};
 
@@ -20,7 +21,7 @@ use crate::stick::write_durably;
 use crate::stop::{Code, DiskState, OrStop, Result, Stop};
 use crate::trust::{self, Snapshot, Trusted};
 use crate::wake::{self, Awake};
-use crate::{extra, guard, planning, restore, resume, saved, unlock};
+use crate::{extra, guard, membership, planning, restore, resume, saved, unlock};
 
 /// How long somebody may step in before an order is carried out.
 const STEP_IN: Duration = Duration::from_secs(3);
@@ -32,6 +33,8 @@ struct Agreed<'a> {
     plan: Plan,
     containers: Containers,
     order: Option<&'a Order>,
+    /// In which way a member of a cluster comes back.
+    membership: Option<Membership>,
     /// The restore that was cut and is completed by this one, and where it goes on.
     cut: Option<(&'a Unfinished, Start)>,
 }
@@ -98,6 +101,13 @@ fn by_order<'a>(
                 continue;
             }
         };
+        let membership = match membership::by_order(snapshot.host.as_ref(), order.order.cluster) {
+            Ok(membership) => membership,
+            Err(why) => {
+                screen.say(&format!("The order {} cannot be carried out here: {why}", order.order.id));
+                continue;
+            }
+        };
         let Some(key) = unlock::unlock(screen, &trusted.vault, &awake.stick, snapshot, false)? else { continue };
         // Whoever is not there is not asked: there is no silence to wait for.
         let containers = match containers::prepare(screen, &source(trusted, snapshot, &key), &plan, false) {
@@ -113,7 +123,7 @@ fn by_order<'a>(
         screen.stage(Stage::Consent);
         let prompt = format!("By order {}: begins in {} seconds. s is a shell.", order.order.id, STEP_IN.as_secs());
         screen.wait_or_shell(&prompt, STEP_IN);
-        return Ok(Some(Agreed { snapshot, key, plan, containers, order: Some(order), cut }));
+        return Ok(Some(Agreed { snapshot, key, plan, containers, order: Some(order), membership, cut }));
     }
     Ok(None)
 }
@@ -157,11 +167,13 @@ fn by_hand<'a>(
         let Some(plan) = plan else { return Ok(None) };
         let source = source(trusted, snapshot, opened);
         let Some(containers) = containers::prepare(screen, &source, &plan, true)? else { return Ok(None) };
+        let Some(membership) = membership::ask(screen, snapshot.host.as_ref())? else { return Ok(None) };
         planning::show(screen, snapshot, &plan);
         let cut = taken_up(screen, unfinished, snapshot, &plan);
         match consent::ask(screen, trusted, &plan, serial)? {
             Typed::Consent => {
-                return Ok(Some(Agreed { snapshot, key: opened.clone(), plan, containers, order: None, cut }));
+                let key = opened.clone();
+                return Ok(Some(Agreed { snapshot, key, plan, containers, order: None, membership, cut }));
             }
             Typed::Other(other) => serial = other,
             Typed::No => return Ok(None),
@@ -212,7 +224,7 @@ fn taken_up<'a>(
 }
 
 fn carry_out(screen: &Screen, awake: &Awake, trusted: &Trusted, agreed: &Agreed) -> Result<End> {
-    let Agreed { snapshot, key, plan, order, containers, .. } = agreed;
+    let Agreed { snapshot, key, plan, order, containers, membership, .. } = agreed;
     let mut seconds = vec![("consent", kernel::uptime())];
     screen.event("consent", json!({"by": if order.is_some() { "order" } else { "typed" }}));
 
@@ -245,7 +257,7 @@ fn carry_out(screen: &Screen, awake: &Awake, trusted: &Trusted, agreed: &Agreed)
 
     begin_stage(screen, &journal, "adapt")?;
     let adaptation = match &snapshot.host {
-        Some(host) => adapt::adapt(screen, host, plan, &containers.renewals())?,
+        Some(host) => adapt::adapt(screen, host, plan, &containers.renewals(), snapshot.serial, *membership)?,
         None => Adaptation::default(),
     };
     seconds.push(("adapt", kernel::uptime()));
