@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use assert_cmd::Command;
 use sha2::{Digest, Sha256};
-use vm::{Accel, Bus, Disk, Firmware, Machine, Running};
+use vm::{Accel, Bus, Card, Disk, Firmware, Machine, Running};
 
 use crate::capture::{Captured, STICK_SERIAL, STICK_SIZE, Source};
 use crate::{census, place, sample};
@@ -31,6 +31,8 @@ pub struct Layout {
     pub uefi: bool,
     /// It has a TPM, whose memory is made where it is captured.
     pub tpm: bool,
+    /// Its network card.
+    pub card: Option<Card>,
     /// Orders that are put on the stick: for each the arguments of `--disk` (`TARGET=RECORDED`).
     pub orders: &'static [&'static [&'static str]],
 }
@@ -133,6 +135,9 @@ impl Host {
             let state = folder.join("source.tpm");
             let _ = std::fs::remove_dir_all(&state);
             machine = machine.tpm(state);
+        }
+        if let Some(card) = self.layout.card {
+            machine = machine.card(card);
         }
         let mut running = more.into_iter().fold(machine, Machine::disk).start()?;
         sample::await_up(&mut running)?;

@@ -13,6 +13,7 @@ pub const SECURE: Layout = Layout {
     bus: Bus::Virtio,
     uefi: true,
     tpm: false,
+    card: None,
     orders: &[&["LBSECURE=LBHOSTA"], &["LBENTRIES=LBHOSTA"], &["LB4KN=LBHOSTA"]],
 };
 
@@ -26,6 +27,7 @@ pub const SYSTEMD_BOOT: Layout = Layout {
     bus: Bus::Virtio,
     uefi: true,
     tpm: false,
+    card: None,
     orders: &[&["LBSYSTEMD=LBHOSTA"], &["LBDRIVER=LBHOSTA"]],
 };
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
-use vm::{Bus, Disk, Firmware, Machine, Running, VmError};
+use vm::{Bus, Card, Disk, Firmware, Machine, Running, VmError};
 
 use crate::capture::STICK_SERIAL;
 use crate::{census, place, sample};
@@ -34,6 +34,8 @@ pub struct Patient {
     pub more: Vec<(PathBuf, String)>,
     /// The memory of its TPM, where it has one.
     pub tpm: Option<PathBuf>,
+    /// Its network card.
+    pub card: Option<Card>,
     /// Bytes of its disks' sectors, where they are not 512.
     pub sector: Option<u32>,
 }
@@ -121,8 +123,8 @@ impl Patient {
         let disk = folder.join("disk.img");
         vm::blank(&disk, size)?;
         let (name, serial) = (name.to_owned(), serial.to_owned());
-        let (more, tpm, sector) = (Vec::new(), None, None);
-        Ok(Self { name, accel, firmware: Firmware::Bios, disk, bus, serial, more, tpm, sector })
+        let (more, tpm, card, sector) = (Vec::new(), None, None, None);
+        Ok(Self { name, accel, firmware: Firmware::Bios, disk, bus, serial, more, tpm, card, sector })
     }
 
     /// Adds another empty disk, beside the first one.
@@ -143,10 +145,18 @@ impl Patient {
         self
     }
 
+    /// With a network card.
+    #[must_use]
+    pub fn with_card(mut self, card: Card) -> Self {
+        self.card = Some(card);
+        self
+    }
+
     /// A machine with these disks.
     fn machine(&self, name: &str, disks: impl Iterator<Item = Disk>) -> anyhow::Result<Machine> {
         let machine = Machine::new(&format!("{}-{name}", self.name), place::logs()?, self.accel);
         let machine = disks.fold(machine.firmware(self.firmware.clone()), Machine::disk);
+        let machine = self.card.into_iter().fold(machine, Machine::card);
         Ok(match &self.tpm {
             Some(state) => machine.tpm(state),
             None => machine,

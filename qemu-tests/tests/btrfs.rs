@@ -22,6 +22,7 @@ pub const BTRFS: Layout = Layout {
     bus: Bus::Virtio,
     uefi: false,
     tpm: false,
+    card: None,
     orders: &[&["LBNEWA=LBHOSTA"]],
 };
 

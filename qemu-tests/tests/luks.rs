@@ -21,6 +21,7 @@ const LUKS: Layout = Layout {
     bus: Bus::Virtio,
     uefi: false,
     tpm: true,
+    card: None,
     orders: &[],
 };
 /// The container with the root filesystem.

@@ -20,6 +20,7 @@ const LVM: Layout = Layout {
     bus: Bus::Virtio,
     uefi: true,
     tpm: false,
+    card: None,
     orders: &[&["LBNEWA=LBHOSTA", "LBNEWB=LBHOSTB"]],
 };
 

@@ -20,6 +20,7 @@ const RAID: Layout = Layout {
     bus: Bus::Virtio,
     uefi: false,
     tpm: false,
+    card: None,
     orders: &[
         &["LBMEMBERA=LBHOSTA", "LBMEMBERB=LBHOSTB", "LBMEMBERC=LBHOSTC"],
         &["LBFEWERB=LBHOSTB", "LBFEWERC=LBHOSTC", "-=LBHOSTA"],

@@ -21,6 +21,7 @@ const ZFS: Layout = Layout {
     bus: Bus::Virtio,
     uefi: true,
     tpm: false,
+    card: None,
     orders: &[&["LBNEWA=LBHOSTA", "LBNEWB=LBHOSTB"]],
 };
 

@@ -38,6 +38,10 @@ pub(crate) fn arguments(machine: &Machine, sockets: &Path) -> Vec<String> {
         args.extend(["-chardev".to_owned(), format!("socket,id=tpm,path={socket}")]);
         args.extend(["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm0"].map(str::to_owned));
     }
+    for (number, card) in machine.cards.iter().enumerate() {
+        args.extend(["-netdev".to_owned(), format!("hubport,id=wire{number},hubid={number}")]);
+        args.extend(["-device".to_owned(), format!("{},netdev=wire{number},mac={}", card.model, card.mac)]);
+    }
     args.extend(["-device".to_owned(), "qemu-xhci,id=usb".to_owned()]);
     if machine.disks.iter().any(|disk| disk.bus == Bus::Scsi) {
         args.extend(["-device".to_owned(), "virtio-scsi-pci,id=scsi".to_owned()]);

@@ -31,6 +31,6 @@ mod wire;
 pub use accel::Accel;
 pub use agent::Answer;
 pub use error::VmError;
-pub use machine::{Bus, Disk, Firmware, Machine, Trouble};
+pub use machine::{Bus, Card, Disk, Firmware, Machine, Trouble};
 pub use media::{blank, copy_sparse, fat_medium, sha256};
 pub use running::Running;

@@ -117,6 +117,15 @@ pub enum Firmware {
     },
 }
 
+/// A network card.
+#[derive(Clone, Copy, Debug)]
+pub struct Card {
+    /// QEMU's name for the model.
+    pub model: &'static str,
+    /// Its hardware address.
+    pub mac: &'static str,
+}
+
 /// A machine, not yet running.
 #[derive(Clone, Debug)]
 pub struct Machine {
@@ -129,6 +138,7 @@ pub struct Machine {
     pub(crate) disks: Vec<Disk>,
     pub(crate) screen: bool,
     pub(crate) tpm: Option<PathBuf>,
+    pub(crate) cards: Vec<Card>,
 }
 
 impl Machine {
@@ -145,7 +155,15 @@ impl Machine {
             disks: Vec::new(),
             screen: false,
             tpm: None,
+            cards: Vec::new(),
         }
+    }
+
+    /// With a network card of this model (`virtio-net-pci`, `e1000e`) and hardware address, on a wire that leads nowhere.
+    #[must_use]
+    pub fn card(mut self, card: Card) -> Self {
+        self.cards.push(card);
+        self
     }
 
     /// Gives it a TPM 2.0, whose memory is the folder `state`: the same folder is the same TPM, an empty one a new one.
