@@ -86,7 +86,7 @@ fn is_the_node(running: &mut Running, rows: &str) -> anyhow::Result<()> {
 
 /// Guests, archives, and what Proxmox's programs were asked to do.
 fn has_its_guests(running: &mut Running, said: &str) -> anyhow::Result<()> {
-    let calls = running.output("grep -v ^pvesm /var/log/calls", LIMIT)?;
+    let calls = running.output("grep -v -e ^pvesm -e '^qm ' /var/log/calls", LIMIT)?;
     let restored: Vec<&str> =
         calls.lines().filter(|call| call.contains(" restore ") || call.starts_with("qmrestore")).collect();
     let wanted = [

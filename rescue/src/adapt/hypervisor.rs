@@ -57,6 +57,9 @@ pub fn adapt(
         }
         None => {}
     }
+    // On its own it waits for nobody.
+    let cluster = if membership == Some(Membership::Same) { platform.cluster.clone() } else { Vec::new() };
+    let platform = Platform { cluster, ..platform.clone() };
     revive(root, platform, snapshot, membership == Some(Membership::Removed), done);
 }
 
@@ -210,12 +213,12 @@ fn leave(root: &Path, room: &Room, platform: &Platform, keep_others: bool, done:
 }
 
 /// Hands the guests to the first start. `off`: they are listed, and no unit brings them back.
-fn revive(root: &Path, platform: &Platform, snapshot: u64, off: bool, done: &mut Adaptation) {
+fn revive(root: &Path, platform: Platform, snapshot: u64, off: bool, done: &mut Adaptation) {
     if platform.guests.is_empty() {
         return;
     }
     let reason = "the guests come back at the first start";
-    let revival = Revival { schema: 1, snapshot, platforms: vec![platform.clone()] };
+    let revival = Revival { schema: 1, snapshot, platforms: vec![platform] };
     let Ok(json) = serde_json::to_string_pretty(&revival) else { return };
     let kept = KEPT.trim_start_matches('/');
     let program = PROGRAMS.iter().find(|program| root.join(program).is_file());

@@ -8,10 +8,15 @@ volume() { # NAME SIZE: a volume that is there keeps its content
 }
 case $program in
     pvesm)
-        # path STORAGE:VOLUME
-        name=${2#*:}
-        [ -e "/dev/pve/$name" ] || { echo "no such logical volume pve/$name" >&2; exit 1; }
-        echo "/dev/pve/$name"
+        # list STORAGE --vmid ID
+        echo "Volid Format Type Size VMID"
+        [ "$2" = local-lvm ] || exit 0
+        lvs --noheadings --units b --nosuffix -o lv_name,lv_size pve 2>/dev/null | while read -r name size; do
+            case $name in vm-"$4"-*) echo "local-lvm:$name raw images $size $4" ;; esac
+        done
+        ;;
+    qm)
+        if [ "$1" = status ]; then echo "status: stopped"; fi
         ;;
     qmrestore)
         [ ! -e "/etc/pve/nodes/mesh/qemu-server/$2.conf" ] || { echo "unable to restore VM $2 - VM already exists" >&2; exit 255; }
@@ -20,7 +25,8 @@ case $program in
         cp "/var/lib/lifeboat/guests/aside/$2.conf" "/etc/pve/nodes/mesh/qemu-server/$2.conf"
         ;;
     pct)
-        [ "$1" = restore ] || exit 1
+        if [ "$1" = status ]; then echo "status: stopped"; fi
+        [ "$1" = restore ] || exit 0
         [ ! -e "/etc/pve/nodes/mesh/lxc/$2.conf" ] || { echo "unable to restore CT $2 - CT already exists" >&2; exit 255; }
         volume "vm-$2-disk-0" 128M
         zstd -q -dc "$3" | tar -xO ./etc/vzdump/pct.conf >"/etc/pve/nodes/mesh/lxc/$2.conf"

@@ -10,3 +10,4 @@ sqlite3 $database "WITH RECURSIVE files(inode, type, path, data) AS (
     SELECT inode, type, '/etc/pve/' || name, data FROM tree WHERE parent = 0 AND inode != 0
     UNION ALL SELECT tree.inode, tree.type, path || '/' || name, tree.data FROM tree JOIN files ON tree.parent = files.inode)
     SELECT writefile(path, data) FROM files WHERE type = 8;" >/dev/null
+printf '{ "nodename": "%s", "version": 0 }\n' "$(hostname)" >/etc/pve/.members
