@@ -41,6 +41,10 @@ pub(super) fn of(options: &Options, swap_files: &[SwapFile], fstab: &[FstabEntry
         }
     };
     add(shown(&options.state.join("cache")), "Lifeboat's own cache, which the next run makes again");
+    add(
+        shown(&options.state.join("guests")),
+        "what an earlier restore did with its guests, and the next one does anew",
+    );
     for vault in &options.vaults {
         add(shown(vault), "a vault is not archived into itself");
     }
@@ -79,7 +83,17 @@ mod tests {
             fstab::parse("/swapfile none swap sw\n/swap2 none swap sw\n/dev/sda2 none swap sw\nUUID=1 none swap sw\n");
         let list = of(&options, &swap, &fstab);
         let added: Vec<&str> = list[DEFAULTS.len()..].iter().map(|exclusion| exclusion.pattern.as_str()).collect();
-        assert_eq!(added, ["/var/lib/lifeboat/cache", "/srv/vault", "/swapfile", "/swap2", "/home/*/Downloads"]);
+        assert_eq!(
+            added,
+            [
+                "/var/lib/lifeboat/cache",
+                "/var/lib/lifeboat/guests",
+                "/srv/vault",
+                "/swapfile",
+                "/swap2",
+                "/home/*/Downloads"
+            ]
+        );
         assert!(list.iter().all(|exclusion| !exclusion.reason.is_empty()));
     }
 

@@ -31,7 +31,7 @@ pub(super) struct Digests {
 
 impl Digests {
     pub(super) fn open(state: &Path) -> Self {
-        let file = state.join("archives.json");
+        let file = state.join("cache/archives.json");
         let known = fs::read(&file).ok().and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
         Self { file, known, used: BTreeMap::new() }
     }
@@ -60,6 +60,7 @@ impl Digests {
             && let Ok(json) = serde_json::to_vec(&self.used)
         {
             // Only a memory: without it the next run reads them again.
+            let _ = self.file.parent().map(fs::create_dir_all);
             let _ = fs::write(&self.file, json);
         }
     }

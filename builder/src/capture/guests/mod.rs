@@ -234,3 +234,6 @@ fn is_captured(layout: &Layout, coverage: &Coverage, path: &Path) -> bool {
     let mount = above.max_by_key(|mount| PathBuf::from(&mount.path).components().count());
     mount.is_some_and(|mount| coverage.restores(&mount.node)) && !coverage.exclusions.iter().any(left_out)
 }
+
+#[cfg(test)]
+mod tests;
