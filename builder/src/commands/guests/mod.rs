@@ -1,6 +1,8 @@
 //! `lifeboat guests`: the guests of this host's hypervisor and their archives.
 
 mod list;
+mod restore;
+mod status;
 mod verify;
 
 use crate::cli::Guests;
@@ -10,10 +12,12 @@ use crate::exit::Exit;
 /// Runs the command.
 ///
 /// # Errors
-/// When an archive or the hypervisor's configuration cannot be read.
+/// When an archive, the hypervisor's configuration, or the list of guests to bring back cannot be read.
 pub fn run(context: &Context, asked: &Guests) -> anyhow::Result<Exit> {
     match asked {
         Guests::List(args) => list::run(context, args),
         Guests::Verify(args) => verify::run(context, args),
+        Guests::Restore(args) => restore::run(context, args),
+        Guests::Status(args) => status::run(context, args),
     }
 }
