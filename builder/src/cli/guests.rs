@@ -11,8 +11,8 @@ pub enum Guests {
     List(ListGuests),
     /// Read archives of guests to their end and name every fault; exit code 21 when there is one. Needs neither a vault nor a key
     Verify(VerifyArchives),
-    /// Bring the guests of a restored host back from their archives; run by a unit at the first start, and again by hand; exit code 3 when a
-    /// guest is not back, 75 when the hypervisor is not ready
+    /// Bring the guests of a restored host back from their archives; run by a unit at the first start, and again by hand; exit code 3
+    /// when a guest is not back, 75 when the hypervisor is not ready
     Restore(RestoreGuests),
     /// Show which guests of a restored host are back; exit code 3 when one is not
     Status(GuestsStatus),

@@ -10,7 +10,8 @@
 //! lock                      one run at a time
 //! ```
 //!
-//! Everything in it is for root alone: configurations hold passwords. Files are whole or not there, and lie on the disk when a call returns.
+//! Everything in it is for root alone: configurations hold passwords. Files are whole or not there, and lie on the disk when a call
+//! returns.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write as _};

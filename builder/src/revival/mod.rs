@@ -3,8 +3,8 @@
 //! 1. [`order`] checks the list that the rescue left, and puts the guests in their order.
 //! 2. [`folder`] is locked: one run at a time.
 //! 3. A platform is waited for ([`platform::Reviver::ready`]); one that does not come is tried again later, and nothing of it is touched.
-//! 4. Each guest is brought back by its platform ([`platform::Reviver::revive`]), in steps that its [`record`] names: a run that was cut goes on
-//!    from there. A guest that fails keeps none of the others from coming back.
+//! 4. Each guest is brought back by its platform ([`platform::Reviver::revive`]), in steps that its [`record`] names: a run that was
+//!    cut goes on from there. A guest that fails keeps none of the others from coming back.
 //! 5. When every guest is decided, a mark keeps the unit from running again.
 //!
 //! This module knows no platform. What a guest's archive must be like is [`archive`]'s to know; each platform has a file of its own.
@@ -107,10 +107,13 @@ pub fn run(asked: &Asked) -> anyhow::Result<Summary> {
     let journal = Journal::open(&locked.folder.log());
     let run = Run { locked, journal, again: asked.again };
     let mut later = Vec::new();
-    for platform in &revival.platforms {
+    let worked = revival.platforms.iter().try_for_each(|platform| {
         later.extend(platform_back(&run, asked, platform, &digest)?);
-    }
-    finish(&run, asked, &revival, &digest, later)
+        anyhow::Ok(())
+    });
+    // A run that ends with an error leaves the unit as it found it where nothing is half done.
+    let finished = finish(&run, asked, &revival, &digest, later);
+    worked.and(finished)
 }
 
 /// Brings one platform's guests back; why it has to be later.

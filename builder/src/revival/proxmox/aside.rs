@@ -1,8 +1,8 @@
 //! What a guest had before it was restored, kept outside `/etc/pve`: its configuration and its firewall.
 //!
-//! It lies on the disk before the configuration leaves `/etc/pve`, and a run that was cut finds it there: what it finds in `/etc/pve` by then
-//! may be half of something. The record's `kept_aside` says that what lies aside is this attempt's; anything else that lies there is given a
-//! number and kept.
+//! It lies on the disk before the configuration leaves `/etc/pve`, and a run that was cut finds it there: what it finds in `/etc/pve` by
+//! then may be half of something. The record's `kept_aside` says that what lies aside is this attempt's; anything else that lies there is
+//! given a number and kept.
 
 use std::fs;
 use std::io::ErrorKind;

@@ -1,8 +1,8 @@
 //! Whether the cluster file system is there and can be written to.
 //!
 //! `/etc/pve/.members` is made by the file system itself: the folder below it has none, so to read it is to know that it is mounted. In a
-//! cluster it says whether this node is among a majority; without one everything below `/etc/pve` is for reading only. Nothing is written to
-//! find out, and a majority is never forced.
+//! cluster it says whether this node is among a majority; without one everything below `/etc/pve` is for reading only. Nothing is written
+//! to find out, and a majority is never forced.
 
 use std::path::Path;
 

@@ -100,7 +100,7 @@ pub fn run(command: Command, output: &Path) -> Result<(), String> {
 /// The end of a program's output; all of it stays in the file.
 fn tail(output: &Path) -> String {
     let bytes = std::fs::read(output).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
+    let text = String::from_utf8_lossy(&bytes).replace(|c: char| c.is_control() && c != '\n', " ");
     // What goes to the log and the console must hold no secret.
     let lines: Vec<&str> = text.trim().lines().filter(|line| !line.to_ascii_lowercase().contains("passw")).collect();
     let end = lines[lines.len().saturating_sub(TAIL)..].join("\n");

@@ -1,6 +1,7 @@
 //! A guest's disks: which its configuration names, which of them are there, and where restored ones go.
 //!
-//! Only what holds the guest's data counts: no CD, no drive that is made anew at each start, nothing unused, nothing of the host's own paths.
+//! Only what holds the guest's data counts: no CD, no drive that is made anew at each start, nothing unused, nothing of the host's own
+//! paths.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -143,7 +144,8 @@ mod tests {
     #[test]
     fn a_machine_goes_to_its_storage_where_it_has_only_one() {
         let target = |config: &str| volumes(GuestKind::Machine, config).target().map(str::to_owned);
-        let one = "scsi0: fast:vm-100-disk-0,size=1G\nefidisk0: fast:vm-100-disk-1\nide2: local:iso/a.iso,media=cdrom\nunused0: slow:vm-100-disk-9\n";
+        let one = "scsi0: fast:vm-100-disk-0,size=1G\nefidisk0: fast:vm-100-disk-1\nide2: local:iso/a.iso,media=cdrom\n\
+                   unused0: slow:vm-100-disk-9\n";
         assert_eq!(target(one).as_deref(), Some("fast"));
         assert_eq!(target("scsi0: fast:vm-100-disk-0\nscsi1: slow:vm-100-disk-1\n"), None);
         assert_eq!(target("cores: 1\n"), None);
