@@ -252,6 +252,18 @@ fn a_run_that_was_killed_when_the_guest_was_back_does_not_restore_it_again() {
 }
 
 #[test]
+fn a_configuration_without_disks_is_no_guest_that_is_back() {
+    let node = Node::new();
+    node.write("cut-100", "");
+    assert_eq!(node.run(&["guests", "restore", "--root", "ROOT", "--wait", "0"]).status.code(), None);
+    // Somebody helps himself to the copy that lies aside, and the half restored disk is not there.
+    node.write("root/etc/pve/nodes/pve1/qemu-server/100.conf", CONFIG);
+    node.write("disks", "slow:vm-101-disk-0\n");
+    node.restore(0, &[]);
+    assert_eq!(node.calls(), [PCTRESTORED, QMRESTORED, QMRESTORED]);
+}
+
+#[test]
 fn disks_that_are_there_are_not_restored_over() {
     let node = Node::new();
     node.write("disks", "fast:vm-100-disk-0\n");

@@ -111,7 +111,7 @@ impl Steps<'_> {
             }
             Err(why) => return Ok(Ended::Failed(why)),
         }
-        let standing = match Standing::look(self.run, self.files, record) {
+        let standing = match Standing::look(self.run, self.files, record).and_then(|standing| self.judged(standing)) {
             Ok(standing) => standing,
             Err(why) => return Ok(Ended::Failed(format!("{why}; nothing was changed"))),
         };
@@ -141,6 +141,20 @@ impl Steps<'_> {
                 Err(error.context(format!("guest {} is not restored; {kept}", self.guest.id)))
             }
         }
+    }
+
+    /// A configuration alone is no guest that is back: somebody may have put it there by hand after the run was cut.
+    fn judged(&self, standing: Standing) -> Result<Standing, String> {
+        if standing != Standing::Back {
+            return Ok(standing);
+        }
+        let text = self.files.config()?;
+        let presence = volumes::of(self.guest, &self.node.name, text.as_deref())?.presence(
+            &self.node.pve(),
+            &self.node.name,
+            &self.tools,
+        )?;
+        Ok(if matches!(presence, Presence::All(_)) { Standing::Back } else { Standing::Cut })
     }
 
     /// Leaves a guest that is not to be restored after all; a run that was cut may have taken its configuration away.
@@ -205,15 +219,17 @@ impl Steps<'_> {
 
     /// The outer error is of the record, the inner one of the guest; the configuration is aside for both.
     fn restore(&self, aside: &Aside, record: &mut Record) -> anyhow::Result<Result<(), String>> {
-        let volumes = match volumes::of(self.guest, &self.node.name, aside.original()) {
-            Ok(volumes) => volumes,
-            Err(why) => return Ok(Err(why)),
-        };
         if let Err(why) = self.files.remove_config() {
             return Ok(Err(why));
         }
-        let command = self.tools.restore(&self.node.archive(self.archive), volumes.target());
-        record.notes.extend(volumes.moved());
+        let volumes = volumes::of(self.guest, &self.node.name, aside.original());
+        let target = volumes.as_ref().ok().and_then(|volumes| volumes.target());
+        let command = self.tools.restore(&self.node.archive(self.archive), target);
+        match &volumes {
+            Ok(volumes) => record.notes.extend(volumes.moved()),
+            // It comes so far only with --again: who says that wants the guest without its old configuration.
+            Err(why) => record.notes.push(why.clone()),
+        }
         self.run.enter(record, Phase::Restoring, format!("`{command}`"))?;
         let output = self.run.locked.folder.output(record.platform, &record.id);
         let restored = tools::run(command, &output).and_then(|()| match self.files.config()? {
