@@ -127,7 +127,7 @@ mod tests {
     fn the_end_of_what_a_program_printed_is_shown_without_secrets() {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join("out");
-        let script = "seq 20; echo cipassword: hunter2; echo the end; exit 3";
+        let script = "seq 20; echo cipassword: hun''ter2; echo the end; exit 3";
         let why = run(Command::new("sh").args(["-c", script]), &output).unwrap_err();
         assert!(why.contains("exit code 3") && why.contains("the end") && !why.contains("hunter2"), "{why}");
         assert!(!why.contains("\n12\n"), "{why}");
