@@ -81,7 +81,7 @@ impl Node {
             ("pct", format!("{RESTORE}[ $1 != restore ] || restore \"$2\" lxc slow:vm-$2-disk-0\n{}{QM}", conf("lxc"))),
         ];
         for (name, body) in stand_ins {
-            let path = node.write(&format!("bin/{name}"), &format!("{BEGIN}{body}"));
+            let path = node.write(&format!("bin/{name}"), format!("{BEGIN}{body}"));
             fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
         }
         node.revival(&[node.machine(), node.container()], &[]);
