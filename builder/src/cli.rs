@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use self::guests::{Guests, ListGuests, VerifyArchives};
+pub use self::guests::{Guests, GuestsStatus, ListGuests, RestoreGuests, VerifyArchives};
 pub use self::host::{Check, Doctor, Layout, Live};
 pub use self::key::{Audit, Key, Recovery};
 use crate::location::Location;
@@ -20,7 +20,7 @@ use crate::location::Location;
 #[command(name = "lifeboat", version, propagate_version = true, max_term_width = 110)]
 #[command(
     after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 done with warnings, 10 no medium or vault, 11 locked, \
-12 wrong key, 20 signature refused, 21 corrupt, 22 rolled back, 30 a guard refused, 31 approval missing, 40 no space, 41 I/O error."
+12 wrong key, 20 signature refused, 21 corrupt, 22 rolled back, 30 a guard refused, 31 approval missing, 40 no space, 41 I/O error, 75 try again later."
 )]
 pub struct Cli {
     /// Configuration file [default: /etc/lifeboat/config.toml, if it exists]

@@ -34,6 +34,8 @@ pub enum Exit {
     NoSpace = 40,
     /// Reading or writing failed.
     Io = 41,
+    /// Not yet: nothing was done, and it is to be tried again (`EX_TEMPFAIL`).
+    Later = 75,
 }
 
 /// A refusal with its exit code: what, why, and what to do.

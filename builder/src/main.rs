@@ -34,6 +34,7 @@ mod pe;
 mod progress;
 mod reading;
 mod recovery;
+mod revival;
 mod size;
 mod snapshot;
 mod state;

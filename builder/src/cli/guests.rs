@@ -11,6 +11,11 @@ pub enum Guests {
     List(ListGuests),
     /// Read archives of guests to their end and name every fault; exit code 21 when there is one. Needs neither a vault nor a key
     Verify(VerifyArchives),
+    /// Bring the guests of a restored host back from their archives; run by a unit at the first start, and again by hand; exit code 3
+    /// when a guest is not back, 75 when the hypervisor is not ready
+    Restore(RestoreGuests),
+    /// Show which guests of a restored host are back; exit code 3 when one is not
+    Status(GuestsStatus),
     /// Take a cluster out of the database of a node that does not run; the rescue does it where a member was removed
     #[command(hide = true)]
     LeaveCluster(LeaveCluster),
@@ -50,4 +55,30 @@ pub struct VerifyArchives {
     /// Archives of vzdump: VMA or tar; plain, or compressed by zstd or gzip
     #[arg(required = true, value_name = "ARCHIVE")]
     pub archives: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct RestoreGuests {
+    /// Only these guests, by identifier; those that failed are tried again
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Also where a guest was restored before, or its disks are there; these stay, and what is restored lies beside them
+    #[arg(long, requires = "only")]
+    pub again: bool,
+    /// How long the hypervisor is waited for
+    #[arg(long, value_name = "SECONDS", default_value = "300")]
+    pub wait: u64,
+    /// Print what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Root of the host
+    #[arg(long, hide = true, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct GuestsStatus {
+    /// Root of the host
+    #[arg(long, hide = true, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
 }

@@ -222,6 +222,8 @@ fn revive(root: &Path, platform: Platform, snapshot: u64, off: bool, done: &mut 
     let Ok(json) = serde_json::to_string_pretty(&revival) else { return };
     let kept = KEPT.trim_start_matches('/');
     let program = PROGRAMS.iter().find(|program| root.join(program).is_file());
+    // With the mark of an earlier restore the unit would not run.
+    let _ = fs::remove_file(root.join("var/lib/lifeboat/guests/done"));
     let mut steps = vec![files::put(root, kept, &format!("{json}\n"), 0o600, reason, done)];
     if let (Some(program), false) = (program, off) {
         let unit = UNIT.replace("@LIFEBOAT@", &format!("/{program}"));

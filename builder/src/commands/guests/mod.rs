@@ -1,6 +1,8 @@
 //! `lifeboat guests`: the guests of this host's hypervisor and their archives.
 
 mod list;
+mod restore;
+mod status;
 mod verify;
 
 use crate::cli::Guests;
@@ -11,7 +13,7 @@ use crate::exit::Exit;
 /// Runs the command.
 ///
 /// # Errors
-/// When an archive or the hypervisor's configuration cannot be read.
+/// When an archive, the hypervisor's configuration, or the list of guests to bring back cannot be read.
 pub fn run(context: &Context, asked: &Guests) -> anyhow::Result<Exit> {
     match asked {
         Guests::List(args) => list::run(context, args),
@@ -20,5 +22,7 @@ pub fn run(context: &Context, asked: &Guests) -> anyhow::Result<Exit> {
             cluster::leave(&args.database, &args.node, args.keep_others)?;
             Ok(Exit::Done)
         }
+        Guests::Restore(args) => restore::run(context, args),
+        Guests::Status(args) => status::run(context, args),
     }
 }
