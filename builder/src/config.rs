@@ -35,7 +35,7 @@ pub struct Config {
     /// Devices and mount points that need not be captured, each with a reason.
     #[serde(default)]
     pub waive: Vec<Waiver>,
-    /// Kinds of storage that are captured though no machine has proven their restore yet: `btrfs`, `luks`, `dos`, `whole-disk`.
+    /// Kinds of storage that are captured though no machine has proven their restore yet: `luks`, `whole-disk`, `zfs`.
     #[serde(default)]
     pub preview: Vec<String>,
     /// What `prune` keeps.
@@ -322,7 +322,7 @@ mod tests {
     fn a_preview_that_there_is_not_is_refused() {
         assert_eq!(Config::parse("version = 1\npreview = [\"luks\"]\n").unwrap().preview, ["luks"]);
         let error = Config::parse("version = 1\npreview = [\"nfs\"]\n").unwrap_err();
-        assert_eq!(error, "preview = [\"nfs\"]: there is btrfs, luks, dos, whole-disk, zfs");
+        assert_eq!(error, "preview = [\"nfs\"]: there is luks, whole-disk, zfs");
     }
 
     #[test]

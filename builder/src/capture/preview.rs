@@ -8,7 +8,7 @@ use manifest::host::{Coverage, Verdict};
 use super::coverage::SYSTEM;
 
 /// The names that `preview` takes.
-pub const NAMES: &[&str] = &["btrfs", "luks", "dos", "whole-disk", "zfs"];
+pub const NAMES: &[&str] = &["luks", "whole-disk", "zfs"];
 
 /// Whether the configuration names a preview.
 pub(super) fn is_allowed(name: &str, allowed: &[String]) -> bool {
@@ -37,11 +37,9 @@ pub(super) fn hold_back(layout: &Layout, coverage: &mut Coverage, allowed: &[Str
 /// The preview that a node itself is.
 fn preview(node: &Node) -> Option<&'static str> {
     match &node.kind {
-        Kind::Btrfs(_) => Some("btrfs"),
         Kind::Pool(_) => Some("zfs"),
         Kind::Luks(_) | Kind::Volatile(_) => Some("luks"),
         Kind::Disk(disk) => match disk.table {
-            Table::Dos(_) => Some("dos"),
             Table::None => Some("whole-disk"),
             _ => None,
         },
@@ -85,7 +83,7 @@ mod tests {
             coverage.items.iter().map(uncovered).collect::<Vec<_>>()
         };
         assert_eq!(held(&[]), [true, true, false]);
-        assert_eq!(held(&["btrfs".to_owned()]), [true, true, false]);
+        assert_eq!(held(&["zfs".to_owned()]), [true, true, false]);
         assert_eq!(held(&["luks".to_owned()]), [false, false, false]);
     }
 }

@@ -1,5 +1,5 @@
-# A Proxmox VE node: its disk by Proxmox's own partitions and volume group, guests' volumes in the thin pool, and a second disk with backups in a
-# LUKS container that a key file opens.
+# A Proxmox VE node: its disk by Proxmox's own partitions and volume group, guests' volumes in the thin pool, and a second disk without a table: a
+# LUKS container with backups, which a key file opens.
 boot_disks=$(disk LBHOSTA)
 
 quick() { cryptsetup --batch-mode --pbkdf-force-iterations 1000 "$@"; }
@@ -8,7 +8,6 @@ devices() {
     a=$(disk LBHOSTA) b=$(disk LBHOSTB)
     sgdisk --clear --set-alignment=1 \
         --new=1:34:2047 --typecode=1:ef02 --new=2:1M:+64M --typecode=2:ef00 --new=3:0:0 --typecode=3:8e00 "$a" >/dev/null
-    sgdisk --clear --new=1:1M:0 --typecode=1:8309 "$b" >/dev/null
     udevadm settle
     pvcreate -qq -y "${a}3"
     vgcreate -qq pve "${a}3"
@@ -22,8 +21,8 @@ devices() {
     sgdisk --clear --new=1:0:0 /dev/pve/vm-100-disk-0 >/dev/null
     mke2fs -q -t ext4 -L container /dev/pve/vm-101-disk-0
     lvcreate -qq -s -k y -n snap_vm-100-disk-0_before pve/vm-100-disk-0
-    quick luksFormat --type luks2 --pbkdf pbkdf2 --uuid 0a0b0c0d-5555-4000-8000-000000000001 "${b}1" /etc/keys/backups.key
-    cryptsetup open --key-file /etc/keys/backups.key "${b}1" backups
+    quick luksFormat --type luks2 --pbkdf pbkdf2 --uuid 0a0b0c0d-5555-4000-8000-000000000001 "$b" /etc/keys/backups.key
+    cryptsetup open --key-file /etc/keys/backups.key "$b" backups
     mkfs.vfat -F 32 -n ESP -i 5E5B0A7A "${a}2" >/dev/null
     mkswap -q -U 0a0b0c0d-5555-4000-8000-000000000003 /dev/pve/swap
     mke2fs -q -t ext4 -L backups -U 0a0b0c0d-5555-4000-8000-000000000004 /dev/mapper/backups
