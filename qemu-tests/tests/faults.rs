@@ -46,6 +46,7 @@ fn a_bad_sector_of_the_target_ends_the_restore_and_the_disk_does_not_boot() -> a
     let mut running = bare.machine("fault-target", 5, &disks(&scenario, &patient, Some(bad), None))?.start()?;
     let (code, message, state) = failure(&follow(&mut running, nobody, |_| ())?)?;
     ensure!(code == 41 && state == "unbootable", "{code}, {state}: {message}");
+    ensure!(message.contains(ORDERED), "the disk that failed is named: {message}");
     let marks = boot_marks(&patient.disk)?;
     ensure!(marks.is_empty(), "the disk may boot: {marks:?}");
     scenario.held();

@@ -18,6 +18,7 @@ mod disks;
 mod dos;
 mod events;
 mod extra;
+mod failing;
 #[cfg(test)]
 mod features_tests;
 mod guard;

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use crate::failing;
+
 /// Codes of the command line contract that the rescue ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
@@ -82,7 +84,14 @@ impl From<vault::Error> for Stop {
             Kind::Unsupported => (Code::Failed, "Make a new stick with a newer lifeboat."),
             Kind::Locked | Kind::Invalid => (Code::Failed, "Start again; if it fails again, open a shell."),
         };
-        Self::new(code, with_sources(&error), next)
+        let mut message = with_sources(&error);
+        if error.kind() == Kind::Io
+            && let Some(device) = failing::device()
+        {
+            message.push_str("; ");
+            message.push_str(&device);
+        }
+        Self::new(code, message, next)
     }
 }
 
