@@ -256,3 +256,54 @@ fn an_unknown_node_is_named_with_those_that_are_there() {
     let said = place.ends(2, &["list", "--database", &database, "--node", "other"]);
     assert!(said.contains("no node other; it has pve1"), "{said}");
 }
+
+#[test]
+fn vzdumps_hook_signs_a_sound_archive_so_that_stock_tools_tell_and_refuses_a_damaged_one() {
+    let place = Place::new();
+    let vault = place.path("vault");
+    let made = Command::new(env!("CARGO_BIN_EXE_lifeboat"))
+        .args(["init", "--yes", "--identity"])
+        .arg(place.path("identity"))
+        .arg("--vault")
+        .arg(&vault)
+        .env("LIFEBOAT_STATE", place.path("state"))
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let archive = place.write("dump/vzdump-qemu-100-2026_11_20-03_00_00.vma", &machine());
+    let widow = place.write("dump/vzdump-qemu-100-2026_01_01-03_00_00.vma.sha256", b"x");
+    let others = place.write("dump/somebodys.sha256", b"x");
+    let hook = |phase: &str, target: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
+        command.args(["guests", "hook", phase, "snapshot", "100"]).env("LIFEBOAT_STATE", place.path("state"));
+        command.env("TARGET", target).output().unwrap()
+    };
+    assert!(hook("backup-start", "/nowhere").status.success());
+    assert!(!PathBuf::from(format!("{archive}.sha256")).exists());
+    let output = hook("log-end", &archive);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // Judged by the tools that everybody has.
+    let dump = place.path("dump");
+    let name = "vzdump-qemu-100-2026_11_20-03_00_00.vma";
+    let sums = Command::new("sha256sum").args(["-c", &format!("{name}.sha256")]).current_dir(&dump).output().unwrap();
+    assert!(sums.status.success());
+    let public = fs::read_to_string(place.path("state/host_ed25519.pub")).unwrap();
+    place.write("signers", format!("host {public}").as_bytes());
+    let verify = |list: &str| {
+        let list = fs::File::open(dump.join(list)).unwrap();
+        let mut command = Command::new("ssh-keygen");
+        command.args(["-Y", "verify", "-n", "lifeboat-sums", "-I", "host", "-f"]).arg(place.path("signers"));
+        command.arg("-s").arg(dump.join(format!("{name}.sha256.sig"))).stdin(list).output().unwrap().status.success()
+    };
+    assert!(verify(&format!("{name}.sha256")));
+    assert!(!verify("somebodys.sha256"));
+    assert!(!PathBuf::from(widow).exists() && PathBuf::from(others).exists());
+    // One that is damaged keeps no signature from before.
+    let mut bytes = machine();
+    let end = bytes.len() - 70_000;
+    bytes.truncate(end);
+    let damaged = place.write("dump/vzdump-qemu-101-2026_11_20-03_00_00.vma", &bytes);
+    assert_eq!(hook("log-end", &damaged).status.code(), Some(21));
+    assert!(!PathBuf::from(format!("{damaged}.sha256")).exists());
+    assert_eq!(hook("log-end", "/etc/hostname").status.code(), Some(2));
+}

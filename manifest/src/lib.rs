@@ -26,7 +26,7 @@ pub use host::Host;
 pub use ids::{Digest, HostName, IdError, Serial, VaultId};
 pub use key::{HostKey, KeyError, PublicKey};
 pub use order::{Attempt, DiskChoice, Machine, Membership, OrderFault, RestoreOrder, SnapshotChoice, Then};
-pub use signature::SignatureError;
+pub use signature::{SignatureError, sign_sums};
 pub use slot::{BootFile, BootSlot, SlotName};
 pub use snapshot::{Amendment, Consistency, Manifest, Problem, Scope, Source};
 pub use trust::{Signer, TrustError, TrustRoot};

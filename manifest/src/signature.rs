@@ -55,6 +55,17 @@ pub(crate) fn sign(key: &HostKey, namespace: &str, document: &[u8]) -> Result<St
     Ok(signature.to_pem(LineEnding::LF)?)
 }
 
+/// Signs a list of digests as `sha256sum` writes it; the result is the text of a `.sig` file.
+///
+/// # Errors
+/// [`SignatureError::Format`] when the signature cannot be encoded.
+pub fn sign_sums(key: &HostKey, list: &[u8]) -> Result<String, SignatureError> {
+    sign(key, SUMS, list)
+}
+
+/// Namespace of signed lists of digests.
+const SUMS: &str = "lifeboat-sums";
+
 /// What a document says of itself, as far as trust has limits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claim<'a> {

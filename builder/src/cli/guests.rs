@@ -16,9 +16,20 @@ pub enum Guests {
     Restore(RestoreGuests),
     /// Show which guests of a restored host are back; exit code 3 when one is not
     Status(GuestsStatus),
+    /// What vzdump calls at every phase of a job (`--script`): when an archive is final, read it to its end and sign its digest
+    Hook(GuestsHook),
     /// Take a cluster out of the database of a node that does not run; the rescue does it where a member was removed
     #[command(hide = true)]
     LeaveCluster(LeaveCluster),
+}
+
+#[derive(Debug, Args)]
+pub struct GuestsHook {
+    /// The phase, as vzdump names it
+    pub phase: String,
+    /// What vzdump says beside it: the mode and the guest
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub more: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -22,15 +22,22 @@ struct Known {
     sha256: Digest,
 }
 
+impl Known {
+    fn of(meta: &fs::Metadata, sha256: Digest) -> Self {
+        let (modified, changed) = ((meta.mtime(), meta.mtime_nsec()), (meta.ctime(), meta.ctime_nsec()));
+        Self { bytes: meta.size(), modified, changed, sha256 }
+    }
+}
+
 /// Digests by path. A file that is lost or damaged costs reading the archives once more.
-pub(super) struct Digests {
+pub struct Digests {
     file: PathBuf,
     known: BTreeMap<PathBuf, Known>,
     used: BTreeMap<PathBuf, Known>,
 }
 
 impl Digests {
-    pub(super) fn open(state: &Path) -> Self {
+    pub fn open(state: &Path) -> Self {
         let file = state.join("cache/archives.json");
         let known = fs::read(&file).ok().and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
         Self { file, known, used: BTreeMap::new() }
@@ -40,24 +47,34 @@ impl Digests {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub(super) fn of(&mut self, path: &Path) -> io::Result<Digest> {
+    pub fn of(&mut self, path: &Path) -> io::Result<Digest> {
+        if let Some(known) = self.known(path) {
+            return Ok(known);
+        }
         let mut file = File::open(path)?;
         let meta = file.metadata()?;
-        let (bytes, modified, changed) =
-            (meta.size(), (meta.mtime(), meta.mtime_nsec()), (meta.ctime(), meta.ctime_nsec()));
-        let same = |known: &&Known| known.bytes == bytes && known.modified == modified && known.changed == changed;
-        let known = match self.known.get(path).filter(same) {
-            Some(known) => known.clone(),
-            None => Known { bytes, modified, changed, sha256: digest(&mut file, bytes)? },
-        };
-        self.used.insert(path.to_owned(), known.clone());
-        Ok(known.sha256)
+        let sha256 = digest(&mut file, meta.size())?;
+        self.used.insert(path.to_owned(), Known::of(&meta, sha256.clone()));
+        Ok(sha256)
     }
 
-    /// Keeps those that were asked for.
-    pub(super) fn close(self) {
-        if self.used != self.known
-            && let Ok(json) = serde_json::to_vec(&self.used)
+    /// The digest of a file that was read before and has not changed since.
+    pub fn known(&mut self, path: &Path) -> Option<Digest> {
+        let known = self.known.get(path)?.clone();
+        if Known::of(&fs::metadata(path).ok()?, known.sha256.clone()) != known {
+            return None;
+        }
+        self.used.insert(path.to_owned(), known.clone());
+        Some(known.sha256)
+    }
+
+    /// Keeps those of files that are still there.
+    pub fn close(self) {
+        let mut all = self.known.clone();
+        all.extend(self.used);
+        all.retain(|path, _| path.try_exists().unwrap_or(true));
+        if all != self.known
+            && let Ok(json) = serde_json::to_vec(&all)
         {
             // Only a memory: without it the next run reads them again.
             let _ = self.file.parent().map(fs::create_dir_all);

@@ -4,7 +4,7 @@
 //! `guests` crate's to know; this looks for them, and weighs what it finds by the configuration's [`Policy`].
 
 pub mod archives;
-mod digests;
+pub mod digests;
 pub mod proxmox;
 
 use std::path::{Path, PathBuf};
@@ -166,6 +166,8 @@ impl Guests {
                 one.guest.archive = one.archive.take().map(|mut archive| {
                     if is_captured(layout, coverage, Path::new(&archive.path)) {
                         archive.held = Held::Captured;
+                        // The vault has digests of its own; that of the whole file is there where vzdump's hook took it.
+                        archive.sha256 = digests.known(&source.path(&archive.path));
                     } else {
                         match digests.of(&source.path(&archive.path)) {
                             Ok(digest) => archive.sha256 = Some(digest),

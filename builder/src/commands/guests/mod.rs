@@ -1,5 +1,6 @@
 //! `lifeboat guests`: the guests of this host's hypervisor and their archives.
 
+mod hook;
 mod list;
 mod restore;
 mod status;
@@ -18,6 +19,7 @@ pub fn run(context: &Context, asked: &Guests) -> anyhow::Result<Exit> {
     match asked {
         Guests::List(args) => list::run(context, args),
         Guests::Verify(args) => verify::run(context, args),
+        Guests::Hook(args) => hook::run(context, args),
         Guests::LeaveCluster(args) => {
             cluster::leave(&args.database, &args.node, args.keep_others)?;
             Ok(Exit::Done)
