@@ -78,7 +78,7 @@ impl<'a> Hooks<'a> {
         Ok(problems)
     }
 
-    /// Runs what is owed at the end of a run that gave `snapshot` and ends with `exit`; first `failed`, when there is no snapshot.
+    /// Runs what is owed at the end of a run that gave `snapshot` and ends with `exit`, and then `failed` when it failed.
     pub fn end(&self, snapshot: Option<u64>, exit: Exit) -> Ending {
         let mut environment = vec![("LIFEBOAT_EXIT", (exit as u8).to_string())];
         environment.extend(snapshot.map(|serial| ("LIFEBOAT_SNAPSHOT", serial.to_string())));

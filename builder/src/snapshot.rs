@@ -199,8 +199,20 @@ fn run_engine(
         streams.map(|(feed, open)| Stream { path: feed.path.clone(), open, needed: feed.needed }).collect();
     backup.stop = hooks.stop().map(AsRef::as_ref);
     backup.progress = &bar;
-    let finished = vault.backup(&backup).with_context(|| format!("capturing {}", subject.root.display()))?;
+    let finished = match vault.backup(&backup) {
+        Err(error) if error.kind() == vault::Kind::Stopped => {
+            let message =
+                "interrupted by a signal; there is no new snapshot, and the next run takes up what was stored";
+            return Err(refusal(Exit::Failed, message));
+        }
+        other => other.with_context(|| format!("capturing {}", subject.root.display()))?,
+    };
     bar.finish();
+    let needed =
+        |problem: &&vault::Problem| subject.streams.iter().any(|feed| feed.needed && feed.path == problem.path);
+    if let Some(problem) = finished.problems.iter().find(needed) {
+        return Err(refusal(Exit::Failed, format!("{problem}; there is no new snapshot")));
+    }
     if !finished.vanished.is_empty() {
         // Usual on a host that is in use: temporary files come and go.
         eprintln!("{} entries vanished before they were read; they are not in the snapshot", finished.vanished.len());

@@ -11,6 +11,7 @@ use crate::contents::RunId;
 use crate::entry::{Member, Piece};
 use crate::error::{Error, Result};
 use crate::member::{BLOCK, padding};
+use crate::path::EntryPath;
 use crate::progress::Progress;
 use crate::seal::{LINKS, Press, RunKey, SealWriter, Sealed};
 use crate::vault::Vault;
@@ -30,6 +31,8 @@ pub(super) struct Run<'a> {
     pub(super) root: BorrowedFd<'a>,
     pub(super) progress: &'a dyn Progress,
     pub(super) stop: Option<&'a AtomicBool>,
+    /// Paths of the streams.
+    pub(super) streams: Vec<EntryPath>,
     /// Next number for a segment. A number is taken when a segment begins and never given back, so that no key stream is
     /// used twice.
     numbers: AtomicU64,
@@ -45,8 +48,9 @@ impl<'a> Run<'a> {
         backup: &'a Backup<'_>,
     ) -> Self {
         let Backup { level, most_blocks, progress, stop, .. } = *backup;
+        let streams = backup.streams.iter().map(|stream| stream.path.clone()).collect();
         let (numbers, link_numbers) = (AtomicU64::new(1), AtomicU64::new(LINKS));
-        Run { vault, id, key, ordinal, level, most_blocks, root, progress, stop, numbers, link_numbers }
+        Run { vault, id, key, ordinal, level, most_blocks, root, progress, stop, streams, numbers, link_numbers }
     }
 }
 
