@@ -191,7 +191,11 @@ fn nothing_is_run_for_a_plan_or_where_it_is_switched_off() {
     assert!(!plan.contains("echo"), "{plan}");
     site.ok(&[BACKUP, &["--no-hooks"]].concat());
     assert_eq!(log(&site), "");
-    site.ends(3, &["extract", "--vault", "vault", "--identity", "id.txt", "--to", "out", "latest", "a.sql"]);
+    site.refused(
+        1,
+        &["nothing of that name"],
+        &["extract", "--vault", "vault", "--identity", "id.txt", "--to", "out", "latest", "a.sql"],
+    );
 }
 
 #[test]
