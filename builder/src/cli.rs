@@ -171,6 +171,20 @@ pub struct Backup {
     /// Capture this tree instead of the host; the path itself is the root of the snapshot
     #[arg(long, value_name = "PATH")]
     pub source: Option<PathBuf>,
+    /// Capture what this command writes as the file that --name says; with neither --source nor a host, that alone
+    ///
+    /// May be given several times, each with a --name. Run by `bash -o pipefail -c`. A command that fails leaves no file.
+    #[arg(long, value_name = "COMMAND", requires = "name", conflicts_with = "root")]
+    pub stdin_from: Vec<String>,
+    /// Path of that file in the snapshot, such as dumps/app.sql
+    #[arg(long, value_name = "PATH", requires = "stdin_from")]
+    pub name: Vec<String>,
+    /// How long such a command may take [default: 2h]
+    #[arg(long, value_name = "DURATION", requires = "stdin_from", value_parser = crate::size::parse_span)]
+    pub stdin_limit: Option<std::time::Duration>,
+    /// Run no hook and no stream of the configuration
+    #[arg(long)]
+    pub no_hooks: bool,
     /// Store everything afresh, so that the snapshot needs nothing of earlier runs and no key but its own
     #[arg(long)]
     pub full: bool,

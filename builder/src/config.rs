@@ -1,5 +1,9 @@
 //! The configuration file. A key that is not known is refused with the nearest one that is.
 
+mod command;
+mod hook;
+
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -9,6 +13,9 @@ use crate::capture::guests::{Archives, Policy};
 use crate::capture::preview::NAMES;
 use crate::exit::{Exit, refusal};
 use crate::location::Location;
+
+pub use command::{Limit, Line, OnFailure};
+pub use hook::{Hook, Stream, apart};
 
 /// Where it lies unless another file is named.
 const DEFAULT_PATH: &str = "/etc/lifeboat/config.toml";
@@ -38,6 +45,12 @@ pub struct Config {
     /// Kinds of storage that are captured though no machine has proven their restore yet: `luks`, `whole-disk`, `zfs`.
     #[serde(default)]
     pub preview: Vec<String>,
+    /// What is run around a capture, in this order.
+    #[serde(default)]
+    pub hook: Vec<Hook>,
+    /// Commands whose output is captured, in this order.
+    #[serde(default)]
+    pub stream: Vec<Stream>,
     /// What `prune` keeps.
     #[serde(default)]
     pub prune: Prune,
@@ -184,6 +197,8 @@ const KEYS: &[&str] = &[
     "exclude",
     "waive",
     "preview",
+    "hook",
+    "stream",
     "prune",
     "luks",
     "guests",
@@ -194,6 +209,8 @@ const S3_KEYS: &[&str] =
     &["endpoint", "region", "profile", "credentials_file", "ca_file", "virtual_hosted", "retention"];
 const RCLONE_KEYS: &[&str] = &["program", "config"];
 const WAIVER_KEYS: &[&str] = &["what", "reason"];
+const HOOK_KEYS: &[&str] = &["name", "before", "after", "failed", "limit", "on"];
+const STREAM_KEYS: &[&str] = &["name", "command", "limit", "on"];
 const LUKS_KEYS: &[&str] = &["keep_volume_key"];
 const GUEST_KEYS: &[&str] = &["archives", "max_age", "gaps"];
 const PRUNE_KEYS: &[&str] =
@@ -213,15 +230,23 @@ impl Config {
             }
             Err(error) => return Err(refusal(Exit::Usage, format!("reading {}: {error}", path.display()))),
         };
-        Self::parse(&text)
-            .map_err(|message| refusal(Exit::Usage, format!("{}: {message}; nothing was done", path.display())))
+        let refused =
+            |message: String| refusal(Exit::Usage, format!("{}: {message}; nothing was done", path.display()));
+        let config = Self::parse(&text).map_err(refused)?;
+        if !(config.hook.is_empty() && config.stream.is_empty()) {
+            refuse_strangers(path).map_err(refused)?;
+        }
+        Ok(config)
     }
 
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
         refuse_unknown(table.keys(), KEYS, "")?;
-        for waiver in table.get("waive").and_then(toml::Value::as_array).into_iter().flatten() {
-            refuse_unknown(waiver.as_table().into_iter().flat_map(toml::Table::keys), WAIVER_KEYS, " in [[waive]]")?;
+        for (name, keys) in [("waive", WAIVER_KEYS), ("hook", HOOK_KEYS), ("stream", STREAM_KEYS)] {
+            for one in table.get(name).and_then(toml::Value::as_array).into_iter().flatten() {
+                let found = one.as_table().into_iter().flat_map(toml::Table::keys);
+                refuse_unknown(found, keys, &format!(" in [[{name}]]"))?;
+            }
         }
         for (name, keys) in [
             ("prune", PRUNE_KEYS),
@@ -246,6 +271,7 @@ impl Config {
         if let Some(name) = config.preview.iter().find(|name| !NAMES.contains(&name.as_str())) {
             return Err(format!("preview = [{name:?}]: there is {}", NAMES.join(", ")));
         }
+        hook::check(&config.hook, &config.stream)?;
         match config.compress.as_deref() {
             None | Some("xz" | "zstd") => Ok(config),
             Some(other) => Err(format!("compress = {other:?}: xz or zstd is wanted")),
@@ -265,6 +291,20 @@ impl Config {
             .map_err(|error| refusal(Exit::Usage, format!("{error}")))
             .context("the name under which this host is stored; set host_name in the configuration")
     }
+}
+
+/// Refuses a file with commands that somebody else than root or this user could write: they would run with our rights.
+fn refuse_strangers(path: &Path) -> Result<(), String> {
+    let file = path.metadata().map_err(|error| error.to_string())?;
+    let owners = [0, rustix::process::geteuid().as_raw()];
+    if owners.contains(&file.uid()) && file.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(format!(
+        "it has commands to run, and others may write it (owner {}, mode {:o}); `chown root` and `chmod go-w` it",
+        file.uid(),
+        file.mode() & 0o7777
+    ))
 }
 
 fn refuse_unknown<'a>(found: impl IntoIterator<Item = &'a String>, known: &[&str], place: &str) -> Result<(), String> {

@@ -187,6 +187,14 @@ impl Erasure<'_> {
         digest: Option<Digest>,
     ) -> anyhow::Result<()> {
         let host = &held.manifest.host_name;
+        // What streams alone left is only a memory of what is stored: the next one makes it again.
+        let streams = context.state.cache(opened.vault.id()).join("streams");
+        match std::fs::remove_dir_all(&streams) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("removing {}", streams.display()));
+            }
+            _ => {}
+        }
         let newest = self.field.scope.iter().rfind(|other| other.name.host == held.name.host);
         if newest.is_none_or(|newest| newest.name != held.name) {
             return Ok(());

@@ -20,11 +20,14 @@ mod doctor;
 mod drift;
 mod erasure;
 mod exit;
+mod feed;
 #[cfg(feature = "libfuzzer")]
 mod fuzz;
 mod hardware;
 mod holdings;
+mod hooks;
 mod identity;
+mod interrupt;
 mod keep;
 mod location;
 mod medium;

@@ -3,6 +3,7 @@
 //! The order matters: the vault is locked, the newest snapshot is verified and must be the one that this host knows, segments and
 //! catalogue are written, then the manifest with its signature. A run that is cut before that leaves the vault as it was.
 
+use std::io::{self, Read};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -10,11 +11,13 @@ use jiff::{SignedDuration, Timestamp};
 use manifest::{
     BootFile, Consistency, FORMAT, Host, HostKey, HostName, Problem, Scope, Serial, Signer, Source, Verified, seal,
 };
-use vault::{Backup, Exclusion, Finished, Private, Vault};
+use vault::{Backup, Exclusion, Finished, Private, Stream, Vault};
 
 use crate::capture::aside::Aside;
 use crate::commands::Context;
 use crate::exit::{Exit, refusal};
+use crate::feed::Feed;
+use crate::hooks::Hooks;
 use crate::progress::Bar;
 use crate::reading::{Manifest, read_manifest, refuse_rollback};
 use crate::state::{Newest, State};
@@ -28,6 +31,10 @@ pub struct Subject {
     pub cross: Vec<PathBuf>,
     /// What is left out.
     pub exclude: Vec<Exclusion>,
+    /// Commands whose output is captured beside the tree.
+    pub streams: Vec<Feed>,
+    /// The root, where there is no tree and the streams are all.
+    pub nothing: Option<tempfile::TempDir>,
     /// Secrets of the machine that are sealed beside the tree.
     pub private: Vec<Private>,
     /// The machine, for a whole host.
@@ -49,16 +56,22 @@ pub struct Manner {
     pub most_blocks: Option<u64>,
 }
 
-/// Captures `subject` into `vault`. The stick's boot files, if any, are put under the same signature.
+/// Captures what `subject` gives into `vault`, once `hooks` have had their first turn; their last is the caller's. The stick's boot files, if any, are put under the same signature.
 ///
 /// # Errors
 /// When another run has the lock (11), the vault was rolled back (22), or the engine fails; the snapshots before stay as they are.
-pub fn take(context: &Context, vault: &Vault, subject: Subject, boot_files: Vec<BootFile>) -> anyhow::Result<Manifest> {
+pub fn take(
+    context: &Context,
+    vault: &Vault,
+    hooks: &Hooks<'_>,
+    subject: impl FnOnce() -> anyhow::Result<Subject>,
+    boot_files: Vec<BootFile>,
+) -> anyhow::Result<Manifest> {
     let key = context.state.host_key()?;
     let host = context.config.host_name()?;
     let _lock = vault.lock()?;
     audit::recorded(context, vault, "backup", || {
-        let manifest = store(context, vault, &host, &key, subject, boot_files)?;
+        let manifest = store(context, vault, &host, &key, hooks, subject, boot_files)?;
         let (detail, exit) = (format!("snapshot {}", manifest.serial), exit_of(&manifest));
         Ok((manifest, detail, exit))
     })
@@ -69,13 +82,17 @@ fn store(
     vault: &Vault,
     host: &HostName,
     key: &HostKey,
-    mut subject: Subject,
+    hooks: &Hooks<'_>,
+    subject: impl FnOnce() -> anyhow::Result<Subject>,
     boot_files: Vec<BootFile>,
 ) -> anyhow::Result<Manifest> {
     let previous = newest(context, vault, host, key)?;
     let serial = Serial(previous.as_ref().map_or(1, |manifest| manifest.serial.0 + 1));
     let started = Timestamp::now();
-    let finished = run_engine(context, vault, &subject, host, serial)?;
+    let problems = hooks.before()?;
+    let mut subject = subject()?;
+    subject.problems.splice(0..0, problems);
+    let finished = run_engine(context, vault, hooks, &subject, host, serial)?;
     subject.aside.close();
     let manifest = describe(context, vault, subject, host, serial, started, previous.as_ref(), finished, boot_files)?;
     let (json, signature) = seal(&manifest, key)?;
@@ -154,6 +171,7 @@ fn refuse_backdated(trusted: &[Signer], known: Serial, newest: &Verified<Manifes
 fn run_engine(
     context: &Context,
     vault: &Vault,
+    hooks: &Hooks<'_>,
     subject: &Subject,
     host: &HostName,
     serial: Serial,
@@ -171,10 +189,30 @@ fn run_engine(
     backup.full = subject.manner.full;
     backup.most_blocks = subject.manner.most_blocks.unwrap_or(backup.most_blocks);
     backup.private = &subject.private;
-    backup.cache = Some(context.state.cache(vault.id()));
+    let cache = context.state.cache(vault.id());
+    // Streams alone have a memory of their own, so that the next capture of the tree still finds what it has stored.
+    backup.cache = Some(if subject.nothing.is_some() { cache.join("streams") } else { cache });
+    let open = |feed| Box::new(move || Feed::open(feed, hooks.stop())) as Box<dyn Fn() -> io::Result<Box<dyn Read>>>;
+    let open: Vec<_> = subject.streams.iter().map(open).collect();
+    let streams = subject.streams.iter().zip(&open);
+    backup.streams =
+        streams.map(|(feed, open)| Stream { path: feed.path.clone(), open, needed: feed.needed }).collect();
+    backup.stop = hooks.stop().map(AsRef::as_ref);
     backup.progress = &bar;
-    let finished = vault.backup(&backup).with_context(|| format!("capturing {}", subject.root.display()))?;
+    let finished = match vault.backup(&backup) {
+        Err(error) if error.kind() == vault::Kind::Stopped => {
+            let message =
+                "interrupted by a signal; there is no new snapshot, and the next run takes up what was stored";
+            return Err(refusal(Exit::Failed, message));
+        }
+        other => other.with_context(|| format!("capturing {}", subject.root.display()))?,
+    };
     bar.finish();
+    let needed =
+        |problem: &&vault::Problem| subject.streams.iter().any(|feed| feed.needed && feed.path == problem.path);
+    if let Some(problem) = finished.problems.iter().find(needed) {
+        return Err(refusal(Exit::Failed, format!("{problem}; there is no new snapshot")));
+    }
     if !finished.vanished.is_empty() {
         // Usual on a host that is in use: temporary files come and go.
         eprintln!("{} entries vanished before they were read; they are not in the snapshot", finished.vanished.len());
@@ -212,7 +250,11 @@ fn describe(
         stale_after: Some(now.checked_add(SignedDuration::from_hours(24 * days))?),
         scope: if subject.host.is_some() { Scope::Host } else { Scope::Tree },
         sources: vec![Source {
-            path: subject.root.to_string_lossy().into_owned(),
+            path: if subject.nothing.is_some() {
+                "streams".into()
+            } else {
+                subject.root.to_string_lossy().into_owned()
+            },
             entries: finished.contents.totals.entries,
             bytes: finished.contents.totals.bytes,
             consistency: Consistency::Live,

@@ -22,7 +22,8 @@ pub struct Command {
     env: Vec<(OsString, OsString)>,
     stdin: Vec<u8>,
     root: Option<PathBuf>,
-    limit: Duration,
+    pub(crate) limit: Duration,
+    called: Option<String>,
 }
 
 /// What a child that ended with 0 wrote.
@@ -44,6 +45,7 @@ impl Command {
             stdin: Vec::new(),
             root: None,
             limit: DEFAULT_LIMIT,
+            called: None,
         }
     }
 
@@ -79,6 +81,13 @@ impl Command {
     #[must_use]
     pub fn chroot(mut self, root: impl AsRef<Path>) -> Self {
         self.root = Some(root.as_ref().to_owned());
+        self
+    }
+
+    /// What errors call it in place of its command line, which may hold what is not for everybody.
+    #[must_use]
+    pub fn called(mut self, name: impl Into<String>) -> Self {
+        self.called = Some(name.into());
         self
     }
 
@@ -120,6 +129,13 @@ impl Command {
         Child::start(self.to_string(), &expression, log)
     }
 
+    /// As the standard library has it, without input.
+    pub(crate) fn plain(self) -> std::process::Command {
+        let mut command = std::process::Command::new(self.program);
+        command.args(self.args).envs(self.env).stdin(std::process::Stdio::null());
+        command
+    }
+
     fn start(self) -> Result<Output, Failure> {
         let mut expression =
             duct::cmd(&self.program, &self.args).stdin_bytes(self.stdin).stdout_capture().stderr_capture().unchecked();
@@ -154,6 +170,9 @@ impl Command {
 
 impl std::fmt::Display for Command {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(name) = &self.called {
+            return f.write_str(name);
+        }
         if let Some(root) = &self.root {
             write!(f, "chroot {} ", root.display())?;
         }
@@ -173,7 +192,7 @@ pub fn find(program: &str) -> Option<PathBuf> {
     folders.map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
-fn tail(bytes: &[u8]) -> String {
+pub(crate) fn tail(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let lines: Vec<&str> = text.trim().lines().collect();
     lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")

@@ -31,9 +31,23 @@ pub enum Failure {
     /// It was stopped because its time was over.
     #[error("was stopped after {} s", .0.as_secs())]
     Timeout(Duration),
+    /// It was stopped because whoever started it was.
+    #[error("was stopped with the run")]
+    Stopped,
     /// Its output was not UTF-8.
     #[error("wrote output that is not UTF-8")]
     NotUtf8,
+}
+
+impl Failure {
+    /// What happened, without anything that the child wrote: that may be private.
+    #[must_use]
+    pub fn without_words(&self) -> String {
+        match self {
+            Self::Status { status, .. } => format!("ended with {status}"),
+            other => other.to_string(),
+        }
+    }
 }
 
 impl ExecError {

@@ -24,6 +24,8 @@ pub enum Kind {
     Unsupported,
     /// The caller asked for something impossible, or an object that must be new exists.
     Invalid,
+    /// The caller asked for an early end.
+    Stopped,
 }
 
 /// Error of a vault operation. `object` is the name inside the vault, or the path on the host.
@@ -88,6 +90,9 @@ pub enum Error {
         /// Why it cannot be used.
         what: String,
     },
+    /// See [`Kind::Stopped`].
+    #[error("the run was stopped")]
+    Stopped,
 }
 
 impl Error {
@@ -102,6 +107,7 @@ impl Error {
             Error::Io { .. } => Kind::Io,
             Error::Unsupported { .. } => Kind::Unsupported,
             Error::Invalid { .. } => Kind::Invalid,
+            Error::Stopped => Kind::Stopped,
         }
     }
 

@@ -2,16 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use layout::Bytes;
 use manifest::host::Verdict;
 use manifest::{Host, Problem};
 use serde::Serialize;
+use vault::Vault;
 
 use crate::capture::aside::Aside;
 use crate::capture::{self, Waiver};
 use crate::cli::Backup;
 use crate::commands::Context;
-use crate::exit::{Exit, exit_of};
+use crate::config::Hook;
+use crate::exit::{Exit, exit_of, refusal};
+use crate::feed::{self, Feed};
+use crate::hooks::Hooks;
+use crate::location::Location;
 use crate::medium::Stick;
 use crate::reading::Manifest;
 use crate::snapshot::{self, Manner, Subject};
@@ -38,36 +44,63 @@ struct Report {
 /// # Errors
 /// When there is no vault (10), another run has the lock (11), the vault was rolled back (22), or storing fails.
 pub fn run(context: &Context, args: &Backup) -> anyhow::Result<Exit> {
+    let feeds = feed::feeds(&context.config, args)?;
     let place = args.vault.clone().or_else(|| args.stick.is_none().then(|| context.config.vault.clone()).flatten());
-    match place {
-        Some(place) => {
-            let vault = place.open(context)?;
-            let folder = place.path().map(Path::to_owned);
-            let subject = Subject {
-                manner: args.manner(),
-                ..subject(context, args.source.as_deref(), &args.root, None, folder.as_slice())?
-            };
-            if args.dry_run {
-                return preview(&subject);
-            }
-            let manifest = snapshot::take(context, &vault, subject, Vec::new())?;
-            context.state.forget_copy(vault.id(), &manifest.host_name, &place)?;
-            print(context, &manifest, false)
-        }
-        None => onto_stick(context, args),
+    if place.is_none() && args.streams_only() {
+        let message =
+            "a stick restores its newest snapshot, and streams alone restore no machine; name a vault with --vault";
+        return Err(refusal(Exit::Usage, format!("{message}; nothing was done")));
     }
+    if args.dry_run {
+        return plan(context, args, place.as_ref(), feeds);
+    }
+    let shown = match (&place, &args.stick) {
+        (Some(place), _) => place.to_string(),
+        (None, stick) => stick.as_ref().map_or_else(|| "stick".into(), |stick| stick.display().to_string()),
+    };
+    let hooks = Hooks::new(context, shown, args.no_hooks)?;
+    let result = match &place {
+        Some(place) => into_vault(context, args, place, &hooks, feeds),
+        None => onto_stick(context, args, &hooks, feeds),
+    };
+    let serial = result.as_ref().ok().map(|taken| taken.manifest.serial.0);
+    let ending = hooks.end(serial, result.as_ref().map_or_else(exit_of, |taken| snapshot::exit_of(&taken.manifest)));
+    let taken = result?;
+    if let Some(vault) = taken.vault.as_ref().filter(|_| !ending.problems.is_empty()) {
+        let names: Vec<&str> = ending.problems.iter().map(|problem| problem.object.as_str()).collect();
+        audit::note(context, vault, "hook", &format!("{} failed", names.join(", ")), ending.exit);
+    }
+    let report = Report::of(&taken.manifest, &ending.problems, taken.refreshed);
+    context.print(&report, || report.text())?;
+    Ok(ending.exit)
 }
 
-fn onto_stick(context: &Context, args: &Backup) -> anyhow::Result<Exit> {
+/// A snapshot that was taken.
+struct Taken {
+    manifest: Manifest,
+    /// The vault, where it can still be written.
+    vault: Option<Vault>,
+    refreshed: bool,
+}
+
+fn into_vault(
+    context: &Context,
+    args: &Backup,
+    place: &Location,
+    hooks: &Hooks<'_>,
+    feeds: Vec<Feed>,
+) -> anyhow::Result<Taken> {
+    let vault = place.open(context)?;
+    let folder = place.path().map(Path::to_owned);
+    let subject = || whole(context, args, feeds, None, folder.as_slice());
+    let manifest = snapshot::take(context, &vault, hooks, subject, Vec::new())?;
+    context.state.forget_copy(vault.id(), &manifest.host_name, place)?;
+    Ok(Taken { manifest, vault: Some(vault), refreshed: false })
+}
+
+fn onto_stick(context: &Context, args: &Backup, hooks: &Hooks<'_>, feeds: Vec<Feed>) -> anyhow::Result<Taken> {
     let stick = Stick::open(context, args.stick.as_deref())?;
     let vault = stick.vault()?;
-    let subject = Subject {
-        manner: args.manner(),
-        ..subject(context, args.source.as_deref(), &args.root, Some(stick.target()), &[])?
-    };
-    if args.dry_run {
-        return preview(&subject);
-    }
     // Before anything on the stick is written: a stick that is refused stays as it is.
     let ready = snapshot::newest(context, &vault, &context.config.host_name()?, &context.state.host_key()?)
         .and_then(|_| stick::refresh_if_due(context, &stick, &vault, args.rescue.as_deref()));
@@ -76,12 +109,52 @@ fn onto_stick(context: &Context, args: &Backup) -> anyhow::Result<Exit> {
     if refresh.done {
         recovery::put(stick.folder(), &context.state.exported(&context.config.host_name()?)?)?;
     }
-    let manifest = snapshot::take(context, &vault, subject, refresh.boot_files)?;
+    let subject = || whole(context, args, feeds, Some(stick.target()), &[]);
+    let manifest = snapshot::take(context, &vault, hooks, subject, refresh.boot_files)?;
     stick.close()?;
-    print(context, &manifest, refresh.done)
+    Ok(Taken { manifest, vault: None, refreshed: refresh.done })
+}
+
+/// All that a run captures.
+fn whole(
+    context: &Context,
+    args: &Backup,
+    streams: Vec<Feed>,
+    stick: Option<&Path>,
+    vaults: &[PathBuf],
+) -> anyhow::Result<Subject> {
+    let manner = args.manner();
+    if args.streams_only() {
+        let nothing = tempfile::tempdir().context("making an empty folder")?;
+        let subject = subject(context, Some(nothing.path()), &args.root, stick, vaults)?;
+        return Ok(Subject { streams, manner, nothing: Some(nothing), ..subject });
+    }
+    Ok(Subject { streams, manner, ..subject(context, args.source.as_deref(), &args.root, stick, vaults)? })
+}
+
+/// Prints what a run would do.
+fn plan(context: &Context, args: &Backup, place: Option<&Location>, feeds: Vec<Feed>) -> anyhow::Result<Exit> {
+    let hooks = if args.no_hooks { &[][..] } else { &context.config.hook };
+    let subject = match place {
+        Some(place) => {
+            place.open(context)?;
+            whole(context, args, feeds, None, place.path().map(Path::to_owned).as_slice())?
+        }
+        None => {
+            let stick = Stick::open(context, args.stick.as_deref())?;
+            stick.vault()?;
+            whole(context, args, feeds, Some(stick.target()), &[])?
+        }
+    };
+    preview(&subject, hooks)
 }
 
 impl Backup {
+    /// Whether what commands write is all that is captured.
+    pub fn streams_only(&self) -> bool {
+        self.source.is_none() && !self.stdin_from.is_empty()
+    }
+
     fn manner(&self) -> Manner {
         Manner { full: self.full, most_blocks: self.most_blocks }
     }
@@ -105,6 +178,8 @@ pub fn subject(
         root: root.to_owned(),
         cross: Vec::new(),
         exclude: Vec::new(),
+        streams: Vec::new(),
+        nothing: None,
         private: Vec::new(),
         host: None,
         problems: Vec::new(),
@@ -138,6 +213,8 @@ fn this_host(options: &capture::Options) -> anyhow::Result<Subject> {
         root: captured.roots.root,
         cross: captured.roots.cross,
         exclude: exclude.collect::<Result<_, _>>()?,
+        streams: Vec::new(),
+        nothing: None,
         problems: problems.collect(),
         private: captured.private,
         host: Some(captured.host),
@@ -154,7 +231,19 @@ pub fn uncovered(host: &Host) -> impl Iterator<Item = String> {
     })
 }
 
-fn preview(subject: &Subject) -> anyhow::Result<Exit> {
+fn preview(subject: &Subject, hooks: &[Hook]) -> anyhow::Result<Exit> {
+    for hook in hooks.iter().filter(|hook| hook.before.is_some()) {
+        println!("would run the hook {} before", hook.name);
+    }
+    for feed in &subject.streams {
+        println!("would capture what a command writes as {}", feed.path);
+    }
+    for hook in hooks.iter().rev().filter(|hook| hook.after.is_some()) {
+        println!("would run the hook {} after", hook.name);
+    }
+    if subject.nothing.is_some() {
+        return Ok(Exit::Done);
+    }
     println!("would capture {}", subject.root.display());
     for mount in &subject.cross {
         println!("  and what is mounted at {}", mount.display());
@@ -169,17 +258,8 @@ fn preview(subject: &Subject) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Prints what a run did; the exit code says whether all of the host is in it.
-///
-/// # Errors
-/// When the report cannot be encoded.
-fn print(context: &Context, manifest: &Manifest, boot_slot_refreshed: bool) -> anyhow::Result<Exit> {
-    context.print(&Report::of(manifest, boot_slot_refreshed), || text(manifest, boot_slot_refreshed))?;
-    Ok(snapshot::exit_of(manifest))
-}
-
 impl Report {
-    fn of(manifest: &Manifest, boot_slot_refreshed: bool) -> Self {
+    fn of(manifest: &Manifest, late: &[Problem], boot_slot_refreshed: bool) -> Self {
         let totals = &manifest.contents.totals;
         Self {
             schema: 1,
@@ -192,36 +272,44 @@ impl Report {
             seconds: manifest.finished.duration_since(manifest.started).as_secs_f64(),
             boot_slot_refreshed,
             uncovered: manifest.host.iter().flat_map(uncovered).collect(),
-            problems: manifest.problems.iter().map(|problem| format!("{}: {}", problem.object, problem.what)).collect(),
+            problems: manifest
+                .problems
+                .iter()
+                .chain(late)
+                .map(|problem| format!("{}: {}", problem.object, problem.what))
+                .collect(),
         }
+    }
+    /// For people.
+    fn text(&self) -> String {
+        let report = self;
+        let mut text = format!(
+            "snapshot {} of {}: {} entries, {}; {} unchanged; {} written in {:.1} s\n",
+            report.snapshot,
+            report.host,
+            report.entries,
+            Bytes(report.bytes),
+            report.unchanged,
+            Bytes(report.stored_bytes),
+            report.seconds
+        );
+        if report.boot_slot_refreshed {
+            text += "boot slot refreshed\n";
+        }
+        for item in &report.uncovered {
+            text += &format!("NOT CAPTURED: {item}\n");
+        }
+        if !report.uncovered.is_empty() {
+            text += "what is not captured is lost when this host is; waive it by name in the configuration if that is meant\n";
+        }
+        for problem in &report.problems {
+            text += &format!("warning: {problem}\n");
+        }
+        text
     }
 }
 
-/// What a run did, for people.
-pub fn text(manifest: &Manifest, boot_slot_refreshed: bool) -> String {
-    let report = Report::of(manifest, boot_slot_refreshed);
-    let mut text = format!(
-        "snapshot {} of {}: {} entries, {}; {} unchanged; {} written in {:.1} s\n",
-        report.snapshot,
-        report.host,
-        report.entries,
-        Bytes(report.bytes),
-        report.unchanged,
-        Bytes(report.stored_bytes),
-        report.seconds
-    );
-    if boot_slot_refreshed {
-        text += "boot slot refreshed\n";
-    }
-    for item in &report.uncovered {
-        text += &format!("NOT CAPTURED: {item}\n");
-    }
-    if !report.uncovered.is_empty() {
-        text +=
-            "what is not captured is lost when this host is; waive it by name in the configuration if that is meant\n";
-    }
-    for problem in &report.problems {
-        text += &format!("warning: {problem}\n");
-    }
-    text
+/// What a run did, for people; `late` is what came up after the manifest was signed.
+pub fn text(manifest: &Manifest, late: &[Problem]) -> String {
+    Report::of(manifest, late, false).text()
 }

@@ -12,13 +12,16 @@ use vault::{FolderStore, Vault};
 
 use crate::cli::{Create, Reading};
 use crate::commands::{Context, backup, init};
-use crate::exit::{Exit, refusal};
+use crate::exit::{Exit, exit_of, refusal};
+use crate::feed;
+use crate::hooks::Hooks;
 use crate::identity::Recovered;
 use crate::medium::{self, Stick, VAULT_FOLDER};
 use crate::reading::Opened;
+use crate::snapshot::{self, Subject};
 use crate::state::KnownStick;
 use crate::stick::{self, Claims, Owner, Prepared, Target};
-use crate::{description, recovery, snapshot};
+use crate::{description, recovery};
 
 const IDENTITY_FILE: &str = "lifeboat-identity.txt";
 
@@ -171,11 +174,18 @@ fn capture(
     boot_files: Vec<manifest::BootFile>,
 ) -> anyhow::Result<Exit> {
     let target = absolute(&args.target);
-    let subject =
-        backup::subject(context, args.source.as_deref(), Path::new("/"), Some(&target), std::slice::from_ref(&target))?;
-    let manifest = snapshot::take(context, vault, subject, boot_files)?;
-    eprint!("{}", backup::text(&manifest, false));
-    Ok(snapshot::exit_of(&manifest))
+    let hooks = Hooks::new(context, args.target.display().to_string(), false)?;
+    let source = args.source.as_deref();
+    let subject = || {
+        let streams = feed::configured(&context.config, source.is_none()).map_err(anyhow::Error::msg)?;
+        let stick = std::slice::from_ref(&target);
+        Ok(Subject { streams, ..backup::subject(context, source, Path::new("/"), Some(&target), stick)? })
+    };
+    let result = snapshot::take(context, vault, &hooks, subject, boot_files);
+    let serial = result.as_ref().ok().map(|manifest| manifest.serial.0);
+    let ending = hooks.end(serial, result.as_ref().map_or_else(exit_of, snapshot::exit_of));
+    eprint!("{}", backup::text(&result?, &ending.problems));
+    Ok(ending.exit)
 }
 
 fn capture_onto(context: &Context, args: &Create, target: &Target) -> anyhow::Result<Exit> {

@@ -15,6 +15,7 @@ use super::*;
 use crate::commands::Context;
 use crate::config::Config;
 use crate::description;
+use crate::hooks::Hooks;
 use crate::identity::Recovered;
 use crate::snapshot::{self, Subject};
 use crate::state::State;
@@ -120,17 +121,22 @@ fn source(folder: &Path) -> Opened {
     for at in 0..2 {
         std::fs::write(folder.join(format!("tree/{at}")), vec![at; 20_000]).unwrap();
         let root = folder.join("tree");
-        let subject = Subject {
-            root,
-            cross: Vec::new(),
-            exclude: Vec::new(),
-            private: Vec::new(),
-            host: None,
-            problems: Vec::new(),
-            manner: snapshot::Manner::default(),
-            aside: Default::default(),
+        let subject = || {
+            Ok(Subject {
+                root,
+                streams: Vec::new(),
+                nothing: None,
+                cross: Vec::new(),
+                exclude: Vec::new(),
+                private: Vec::new(),
+                host: None,
+                problems: Vec::new(),
+                manner: snapshot::Manner::default(),
+                aside: Default::default(),
+            })
         };
-        snapshot::take(&context, &vault, subject, Vec::new()).unwrap();
+        let hooks = Hooks::new(&context, "vault".into(), true).unwrap();
+        snapshot::take(&context, &vault, &hooks, subject, Vec::new()).unwrap();
     }
     Opened::with(vault, host, vec![key.public().into()], folder.join("vault").into())
 }

@@ -7,7 +7,7 @@
 mod host;
 
 use std::fs;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::process::Command;
 
@@ -20,6 +20,12 @@ impl Deref for Site {
 
     fn deref(&self) -> &Host {
         &self.0
+    }
+}
+
+impl DerefMut for Site {
+    fn deref_mut(&mut self) -> &mut Host {
+        &mut self.0
     }
 }
 

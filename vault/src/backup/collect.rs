@@ -119,7 +119,12 @@ impl<'a> Collector<'a> {
         }
         self.lost.insert(entry.path.as_bytes().to_vec());
         let what = "its folder vanished or could not be read".into();
-        self.collected.problems.push(Problem { path: entry.path.clone(), kind: ProblemKind::Vanished, what });
+        // A stream that ran is missed, though its folder is not.
+        let kind = match self.run.streams.contains(&entry.path) {
+            true => ProblemKind::Unreadable,
+            false => ProblemKind::Vanished,
+        };
+        self.collected.problems.push(Problem { path: entry.path.clone(), kind, what });
         true
     }
 

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use super::block_size::block_size;
 use super::read::{Outcome, Reader, changed, held_still, lost, open_to_read, same_metadata};
+use super::refuse_stopped;
 use super::segment::Run;
 use crate::contents::Digest;
 use crate::entry::{self, Block, Entry, EntryKind, Extent};
@@ -72,6 +73,7 @@ impl Blocks {
         let mut blocks = Vec::new();
         let mut at = job.from;
         while at < job.to {
+            refuse_stopped(reader.builder.run.stop).map_err(Failure::Vault)?;
             let end = job.to.min(at + job.block_size);
             blocks.extend(self.block(job, at, end, reader)?);
             reader.builder.run.progress.advance(end - at, 0);

@@ -1,17 +1,19 @@
 //! The thread that lists the tree: joins the walk with earlier runs, finds hard links, and hands batches to the workers.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 
 use crossbeam_channel::{Receiver, Sender};
 use rustix::io::Errno;
 
+use super::overlay::{Met, Overlay};
 use super::previous::{Match, Previous};
 use super::read::Outcome;
-use super::{Problem, ProblemKind};
+use super::{Problem, ProblemKind, is_stopped};
 use crate::entry::{Entry, EntryKind};
 use crate::error::Result;
 use crate::path::EntryPath;
-use crate::source::{Facts, Found, Walk};
+use crate::source::{Facts, Found};
 
 /// Entries per batch. A batch goes into one segment, so this many neighbours are restored by one worker: were it less than a
 /// folder has, two would make entries in the same folder, and the kernel lets one at a time.
@@ -54,7 +56,7 @@ struct Leader {
 
 /// Lists the whole tree.
 pub(super) struct Listing<'a> {
-    pub(super) walk: Walk<'a>,
+    pub(super) walk: Overlay<'a>,
     pub(super) previous: Previous,
     /// Batches with something to read.
     pub(super) workers: Sender<Batch<Item>>,
@@ -63,6 +65,8 @@ pub(super) struct Listing<'a> {
     /// One permit per batch under way: the collector gives it back when the batch is in the catalogue.
     pub(super) permits: Receiver<()>,
     pub(super) large: u64,
+    /// Asks for an early end.
+    pub(super) stop: Option<&'a AtomicBool>,
 }
 
 impl Listing<'_> {
@@ -71,8 +75,14 @@ impl Listing<'_> {
         let mut leaders: HashMap<((u32, u32), u64), Leader> = HashMap::new();
         let (mut number, mut bytes) = (0, 0);
         let mut items = Vec::new();
-        while let Some(found) = self.walk.next() {
-            let item = self.item(found, &mut leaders);
+        while let Some(met) = self.walk.next() {
+            if self.stop.is_some_and(is_stopped) {
+                return None;
+            }
+            let item = match met {
+                Met::Found(found) => self.item(found, &mut leaders),
+                Met::Made(step) => Item::Done(step),
+            };
             let (size, alone) = match &item {
                 Item::Store(facts, _) => (facts.entry.size, facts.entry.size > self.large),
                 Item::Done(_) => (0, false),

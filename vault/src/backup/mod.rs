@@ -5,16 +5,18 @@ mod block_size;
 mod collect;
 mod large;
 mod listing;
+mod overlay;
 mod previous;
 mod read;
 mod segment;
+mod stream;
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
@@ -23,9 +25,11 @@ use rustix::fs::{Mode, OFlags};
 use self::collect::{Collected, Collector};
 use self::large::Blocks;
 use self::listing::{Batch, Item, Listing, Step};
+use self::overlay::Overlay;
 use self::previous::{Cache, Journal, Previous, State};
 use self::read::{Outcome, Reader};
 use self::segment::{Builder, Filled, Run};
+pub use self::stream::Stream;
 use crate::catalogue::Header;
 use crate::contents::{Contents, RunId, SegmentRef, segment_object};
 use crate::entry::{Entry, EntryKind};
@@ -45,6 +49,8 @@ pub struct Backup<'a> {
     pub cross: Vec<PathBuf>,
     /// What to leave out.
     pub exclude: Vec<Exclusion>,
+    /// Files whose content is not in the tree. They are stored before it, in this order.
+    pub streams: Vec<Stream<'a>>,
     /// Secrets that are kept beside the tree, each under a name of its own.
     pub private: &'a [Private],
     /// Name of the host, for the catalogue's place.
@@ -65,6 +71,8 @@ pub struct Backup<'a> {
     pub rewrite: u64,
     /// Told of bytes and entries as they are read.
     pub progress: &'a dyn Progress,
+    /// Once it is true the run ends as soon as it can, with [`Error::Stopped`]; what it has stored serves the next one.
+    pub stop: Option<&'a AtomicBool>,
 }
 
 impl std::fmt::Debug for Backup<'_> {
@@ -80,6 +88,7 @@ impl Backup<'_> {
             root: root.into(),
             cross: Vec::new(),
             exclude: Vec::new(),
+            streams: Vec::new(),
             private: &[],
             host: host.into(),
             serial,
@@ -90,6 +99,7 @@ impl Backup<'_> {
             level: 3,
             rewrite: REWRITE,
             progress: &(),
+            stop: None,
         }
     }
 }
@@ -161,12 +171,16 @@ impl Vault {
         let started = now();
         write_out(&root, &backup.cross);
         let cache = backup.cache.as_deref().map(|folder| Cache::new(folder, self.id(), &backup.host)).transpose()?;
-        let previous = cache
-            .as_ref()
-            .filter(|_| !backup.full)
-            .map(|cache| cache.load(self.store.as_ref(), backup.rewrite))
-            .transpose()?
-            .unwrap_or_default();
+        let load = |wanted: bool| {
+            let cache = cache.as_ref().filter(|_| wanted && !backup.full);
+            cache
+                .map(|cache| cache.load(self.store.as_ref(), backup.rewrite))
+                .transpose()
+                .map(Option::unwrap_or_default)
+        };
+        let previous = load(true)?;
+        // Streams are stored before the tree is walked, and earlier runs are read in the order of their catalogue: so twice.
+        let streamed = load(!backup.streams.is_empty())?.like(&previous);
 
         let id = RunId::random()?;
         let key = RunKey::generate()?;
@@ -179,7 +193,7 @@ impl Vault {
 
         let run = Run::new(self, (&id, &key), ordinal, root.as_fd(), backup);
         let header = self.header(backup, &state);
-        let collected = pipeline(&run, backup, previous, header, segments, journal)?;
+        let collected = pipeline(&run, backup, (previous, streamed), header, segments, journal)?;
         let private = private::store(self, &id, &key, backup.private, backup.level)?;
         let mut finished = collected.store(&run, &object, &mut state)?;
         finished.contents.totals.added_sealed += private.iter().map(|part| part.size).sum::<u64>();
@@ -234,7 +248,7 @@ fn now() -> (i64, u32) {
 fn pipeline<'a>(
     run: &'a Run<'a>,
     backup: &Backup<'_>,
-    previous: Previous,
+    (previous, streamed): (Previous, Previous),
     header: Header,
     segments: HashMap<(u32, u64), SegmentRef>,
     journal: Option<Journal>,
@@ -256,6 +270,16 @@ fn pipeline<'a>(
     let busy = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         let finisher = scope.spawn(move || finish_segments(run, &filled_inbox, segment_journal));
+        // Before anything else is read: what the streams say is no younger than the files that belong to it.
+        let extra = stream::store(&backup.streams, streamed, Builder::new(run, filled.clone()), backup.stop);
+        let extra = match extra {
+            Ok(extra) => extra,
+            Err(error) => {
+                // The finisher ends with the last builder; when the vault fails, its error is the first.
+                drop((filled, collector));
+                return Err(ended(finisher.join()).err().unwrap_or(error));
+            }
+        };
         for _ in 0..workers {
             let worker = Worker {
                 hand: Hand {
@@ -270,24 +294,39 @@ fn pipeline<'a>(
         }
         drop((filled, batch_inbox, jobs, job_inbox));
         let listing = Listing {
-            walk: Walk::new(run.root, cross, &backup.exclude),
+            walk: Overlay::new(Walk::new(run.root, cross, &backup.exclude), extra),
             previous,
             workers: batches,
             collector: steps.clone(),
             permits: permit_inbox,
             large: run.vault.segment_size,
+            stop: backup.stop,
         };
         scope.spawn(move || listing.run());
         drop(steps);
         let collected = collector.run(&step_inbox);
         drop(step_inbox);
-        let stored = finisher.join().map_err(|_| Error::invalid("backup", "a thread of the backup ended early"))?;
         // When the vault fails, everything else stops because of it: its error comes first.
-        let stored = stored?;
+        let stored = ended(finisher.join())?;
+        refuse_stopped(backup.stop)?;
         let mut collected = collected?;
         collected.segments.extend(stored);
         Ok(collected)
     })
+}
+
+/// What a thread gave.
+fn ended<T>(joined: std::thread::Result<Result<T>>) -> Result<T> {
+    joined.unwrap_or_else(|_| Err(Error::invalid("backup", "a thread of the backup ended early")))
+}
+
+fn is_stopped(stop: &AtomicBool) -> bool {
+    stop.load(Ordering::Relaxed)
+}
+
+/// Ends a run that was asked to.
+fn refuse_stopped(stop: Option<&AtomicBool>) -> Result<()> {
+    if stop.is_some_and(is_stopped) { Err(Error::Stopped) } else { Ok(()) }
 }
 
 /// Threads for `asked`, 0 meaning one per core.
@@ -372,6 +411,9 @@ impl Worker<'_> {
         for item in batch.items {
             steps.push(match item {
                 Item::Done(step) => step,
+                Item::Store(..) if self.hand.reader.builder.run.stop.is_some_and(is_stopped) => {
+                    return Err(Error::Stopped);
+                }
                 Item::Store(facts, previous) => Step::Outcome(self.hand.store(&facts, previous.as_deref())?),
             });
         }

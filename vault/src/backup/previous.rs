@@ -304,6 +304,15 @@ impl Previous {
         member.as_ref().is_none_or(|m| self.segments.contains_key(&(m.piece.run, m.piece.number)))
     }
 
+    /// Made to point to nothing that `other`, read a moment before, may not point to.
+    pub(super) fn like(mut self, other: &Previous) -> Self {
+        if self.runs != other.runs {
+            return Previous::default();
+        }
+        self.segments.clone_from(&other.segments);
+        self
+    }
+
     /// Looks `now` up. Must be called in walk order.
     pub(super) fn find(&mut self, now: &Entry) -> Match {
         let mut sources = std::mem::take(&mut self.sources);

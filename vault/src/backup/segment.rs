@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_channel::Sender;
 
@@ -11,6 +11,7 @@ use crate::contents::RunId;
 use crate::entry::{Member, Piece};
 use crate::error::{Error, Result};
 use crate::member::{BLOCK, padding};
+use crate::path::EntryPath;
 use crate::progress::Progress;
 use crate::seal::{LINKS, Press, RunKey, SealWriter, Sealed};
 use crate::vault::Vault;
@@ -29,6 +30,9 @@ pub(super) struct Run<'a> {
     pub(super) most_blocks: u64,
     pub(super) root: BorrowedFd<'a>,
     pub(super) progress: &'a dyn Progress,
+    pub(super) stop: Option<&'a AtomicBool>,
+    /// Paths of the streams.
+    pub(super) streams: Vec<EntryPath>,
     /// Next number for a segment. A number is taken when a segment begins and never given back, so that no key stream is
     /// used twice.
     numbers: AtomicU64,
@@ -43,9 +47,10 @@ impl<'a> Run<'a> {
         root: BorrowedFd<'a>,
         backup: &'a Backup<'_>,
     ) -> Self {
-        let Backup { level, most_blocks, progress, .. } = *backup;
+        let Backup { level, most_blocks, progress, stop, .. } = *backup;
+        let streams = backup.streams.iter().map(|stream| stream.path.clone()).collect();
         let (numbers, link_numbers) = (AtomicU64::new(1), AtomicU64::new(LINKS));
-        Run { vault, id, key, ordinal, level, most_blocks, root, progress, numbers, link_numbers }
+        Run { vault, id, key, ordinal, level, most_blocks, root, progress, stop, streams, numbers, link_numbers }
     }
 }
 
