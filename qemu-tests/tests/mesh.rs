@@ -86,7 +86,7 @@ fn is_the_node(running: &mut Running, rows: &str) -> anyhow::Result<()> {
 
 /// Guests, archives, and what Proxmox's programs were asked to do.
 fn has_its_guests(running: &mut Running, said: &str) -> anyhow::Result<()> {
-    let calls = running.output("grep -v -e ^pvesm -e '^qm ' /var/log/calls", LIMIT)?;
+    let calls = running.output("grep -v -e ^pvesm -e '^qm ' -e '^pct s' /var/log/calls", LIMIT)?;
     let restored: Vec<&str> =
         calls.lines().filter(|call| call.contains(" restore ") || call.starts_with("qmrestore")).collect();
     let wanted = [
@@ -107,6 +107,8 @@ fn has_its_guests(running: &mut Running, said: &str) -> anyhow::Result<()> {
         guests.filter(|guest| guest["id"] == id).map(|guest| guest["phase"].clone()).next()
     };
     assert_eq!((phase("100"), phase("101")), (Some("restored".into()), Some("restored".into())), "{states}");
+    let container = running.output("cat /etc/pve/nodes/mesh/lxc/101.conf", LIMIT)?;
+    assert!(container.contains("onboot: 1") && container.contains("startup: order=1"), "as on the host: {container}");
     let older = running.output("ls /srv/backups/dump", LIMIT)?;
     assert!(!older.contains("2026_11_01"), "only the newest archives were captured: {older}");
     Ok(())

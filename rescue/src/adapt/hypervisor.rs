@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use layout::Kind;
-use manifest::host::{KEPT, Platform, PlatformKind, Revival};
+use layout::{Kind, NodeId};
+use manifest::host::{Guest, KEPT, Platform, PlatformKind, Revival, Verdict};
 use manifest::{Host, Membership};
 
 use super::{Adaptation, Room, files};
@@ -59,7 +59,13 @@ pub fn adapt(
     }
     // On its own it waits for nobody.
     let cluster = if membership == Some(Membership::Same) { platform.cluster.clone() } else { Vec::new() };
-    let platform = Platform { cluster, ..platform.clone() };
+    let waived = |guest: &&Guest| {
+        let node = NodeId(format!("guest:{}:{}", platform.kind, guest.id));
+        host.coverage.items.iter().any(|item| item.node == node && matches!(item.verdict, Verdict::Waived { .. }))
+    };
+    // What nobody misses is not looked for.
+    let guests = platform.guests.iter().filter(|guest| !waived(guest)).cloned().collect();
+    let platform = Platform { cluster, guests, ..platform.clone() };
     revive(root, platform, snapshot, membership == Some(Membership::Removed), done);
 }
 

@@ -51,7 +51,12 @@ fn look(storage: &Storage, root: &Path, backups: &mut Vec<Backup>) -> Looked {
         why: Some(why.to_owned()),
     };
     if let Some(server) = storage.backup_server() {
-        return unlooked(server.repository, "a backup server, which is not asked");
+        // All that is needed to find its snapshots again; the key is in the cluster's database.
+        let told =
+            |what: &str, value: Option<String>| value.map(|value| format!("; {what} {value}")).unwrap_or_default();
+        let found = told("namespace", server.namespace) + &told("certificate", server.fingerprint);
+        let encrypted = if server.encrypted { "; its backups are encrypted" } else { "" };
+        return unlooked(server.repository, &format!("a backup server, which is not asked{found}{encrypted}"));
     }
     let Some(dump) = storage.dump() else { return unlooked(storage.kind.clone(), "it has no folder") };
     let folder = root.join(dump.trim_start_matches('/'));

@@ -6,6 +6,14 @@ echo "$program $*" >>/var/log/calls
 volume() { # NAME SIZE: a volume that is there keeps its content
     [ -e "/dev/pve/$1" ] || lvcreate -qq -y -n "$1" -V "$2" --thinpool data pve
 }
+# set ID --KEY VALUE, or set ID --delete KEY
+change() { # FOLDER ID OPTION VALUE
+    config=/etc/pve/nodes/mesh/$1/$2.conf
+    key=${3#--}
+    [ "$key" != delete ] || key=$4
+    sed -i "/^$key: /d" "$config"
+    [ "$3" = --delete ] || echo "$key: $4" >>"$config"
+}
 case $program in
     pvesm)
         # list STORAGE --vmid ID
@@ -16,7 +24,10 @@ case $program in
         done
         ;;
     qm)
-        if [ "$1" = status ]; then echo "status: stopped"; fi
+        case $1 in
+            status) echo "status: stopped" ;;
+            set) change qemu-server "$2" "$3" "$4" ;;
+        esac
         ;;
     qmrestore)
         [ ! -e "/etc/pve/nodes/mesh/qemu-server/$2.conf" ] || { echo "unable to restore VM $2 - VM already exists" >&2; exit 255; }
@@ -25,7 +36,10 @@ case $program in
         cp "/var/lib/lifeboat/guests/aside/$2.conf" "/etc/pve/nodes/mesh/qemu-server/$2.conf"
         ;;
     pct)
-        if [ "$1" = status ]; then echo "status: stopped"; fi
+        case $1 in
+            status) echo "status: stopped" ;;
+            set) change lxc "$2" "$3" "$4" ;;
+        esac
         [ "$1" = restore ] || exit 0
         [ ! -e "/etc/pve/nodes/mesh/lxc/$2.conf" ] || { echo "unable to restore CT $2 - CT already exists" >&2; exit 255; }
         volume "vm-$2-disk-0" 128M
