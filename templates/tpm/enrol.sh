@@ -19,11 +19,14 @@ while read -r uuid pcrs; do
     export PASSWORD
     if [ ! -e /dev/tpmrm0 ]; then
         echo "Lifeboat: this machine has no TPM; the container $uuid is opened by its passphrases and keys."
-    elif systemd-cryptenroll --wipe-slot=tpm2 --tpm2-device=auto --tpm2-pcrs="$pcrs" "$device"; then
+    elif cryptsetup open --test-passphrase --token-only --token-type systemd-tpm2 "$device" 2>/dev/null; then
+        echo "Lifeboat: the TPM of this machine opens the container $uuid as before."
+    # Wiped first: registers of the same values count as enrolled, whichever TPM it was.
+    elif systemd-cryptenroll --wipe-slot=tpm2 "$device" && systemd-cryptenroll --tpm2-device=auto --tpm2-pcrs="$pcrs" "$device"; then
         echo "Lifeboat: the TPM of this machine opens the container $uuid."
     else
         echo "Lifeboat: the TPM could not be enrolled for the container $uuid. Its passphrases and keys work as before. Once it can be, run:"
-        echo "systemd-cryptenroll --wipe-slot=tpm2 --tpm2-device=auto --tpm2-pcrs=$pcrs $device"
+        echo "systemd-cryptenroll --tpm2-device=auto --tpm2-pcrs=$pcrs $device"
         failed=1
     fi
     unset PASSWORD
