@@ -88,7 +88,8 @@ fn containers_come_back_with_every_key_slot_and_open_with_the_old_passphrases() 
 
 /// The TPM of the source is enrolled as an administrator does it, then the host is captured.
 fn captured(host: &Host) -> anyhow::Result<Captured> {
-    let enrol = format!("PASSWORD=' drei ' systemd-cryptenroll --tpm2-device=auto --tpm2-pcrs=0+7 {ROOT} >/dev/null 2>&1");
+    let enrol =
+        format!("PASSWORD=' drei ' systemd-cryptenroll --tpm2-device=auto --tpm2-pcrs=0+7 {ROOT} >/dev/null 2>&1");
     host.captured(&format!("{SETTLED} && {enrol} && {OPENED_BY_TPM} && {DUMPS}"))
 }
 

@@ -1,8 +1,8 @@
 //! Small files of the restored system that are made or changed. The folders around them keep their times, and what was there is kept beside.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink};
 use std::path::{Component, Path};
 
 use super::Adaptation;
@@ -27,6 +27,14 @@ pub fn put(root: &Path, path: &str, text: &str, mode: u32, reason: &str, done: &
     })?;
     done.place(&format!("/{path}"), reason);
     Ok(())
+}
+
+/// Makes a folder with these permissions, where there is none.
+///
+/// # Errors
+/// As [`put`].
+pub fn folder(root: &Path, path: &str, mode: u32) -> io::Result<()> {
+    within(root, path, |whole| DirBuilder::new().recursive(true).mode(mode).create(whole))
 }
 
 /// Gives an existing file another text, and keeps the old one beside it.
@@ -86,8 +94,8 @@ fn within(root: &Path, path: &str, act: impl FnOnce(&Path) -> io::Result<()>) ->
     acted
 }
 
-/// Whether no link is on the way to `path`: one could lead out of the restored system.
-fn is_straight(root: &Path, path: &str) -> bool {
+/// Whether no link is on the way to `path`: one could lead out of the restored system, or to a filesystem that is not encrypted.
+pub fn is_straight(root: &Path, path: &str) -> bool {
     let plain = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
     let mut above = Path::new(path).ancestors().skip(1).filter(|path| !path.as_os_str().is_empty());
     plain && above.all(|path| fs::symlink_metadata(root.join(path)).map_or(true, |found| found.is_dir()))

@@ -1,16 +1,13 @@
 //! TPMs: a container that the lost machine's TPM opened is enrolled anew with this machine's at the first start, when its registers have the values that
 //! a start from its own disk gives them. What that takes lies in the restored root, and only where the place is encrypted itself.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink};
+use std::io;
 use std::path::Path;
 
 use layout::luks::token::TpmToken;
 use layout::{Kind, Layout};
 
-use super::Adaptation;
-use crate::report::put_back;
+use super::{Adaptation, files};
 
 const ENROL: &str = include_str!("../../../templates/tpm/enrol.sh");
 const UNIT: &str = include_str!("../../../templates/tpm/lifeboat-tpm.service");
@@ -18,6 +15,7 @@ const UNIT: &str = include_str!("../../../templates/tpm/lifeboat-tpm.service");
 const FOLDER: &str = "var/lib/lifeboat/tpm";
 const UNITS: &str = "etc/systemd/system";
 const NAME: &str = "lifeboat-tpm.service";
+const REASON: &str = "this machine's TPM is enrolled at the first start";
 
 /// A container that a TPM opened, and the passphrase that opens it here.
 pub struct Renewal {
@@ -45,18 +43,15 @@ impl Renewal {
 pub fn renew(root: &Path, layout: &Layout, renewals: &[Renewal], done: &mut Adaptation) -> Vec<String> {
     let wanted: Vec<&Renewal> = renewals.iter().filter(|renewal| !renewal.is_by_hand()).collect();
     let able = root.join("usr/bin/systemd-cryptenroll").exists() && root.join(UNITS).is_dir();
-    if wanted.is_empty() || !able || !is_encrypted(layout) || !is_straight(root) {
+    if wanted.is_empty() || !able || !is_encrypted(layout) || !files::is_straight(root, &format!("{FOLDER}/containers"))
+    {
         return Vec::new();
     }
-    if let Err(error) = prepare(root, &wanted) {
+    if let Err(error) = prepare(root, &wanted, done) {
         done.not_adapted.push(format!("the enrolment of this machine's TPM could not be prepared: {error}"));
         return Vec::new();
     }
-    let reason = "this machine's TPM is enrolled at the first start";
-    for place in [format!("/{FOLDER}/"), format!("/{UNITS}/{NAME}"), format!("/{UNITS}/multi-user.target.wants/{NAME}")]
-    {
-        done.place(&place, reason);
-    }
+    done.place(&format!("/{FOLDER}/"), REASON);
     wanted.iter().map(|renewal| renewal.uuid.clone()).collect()
 }
 
@@ -67,43 +62,23 @@ fn is_encrypted(layout: &Layout) -> bool {
     mount.is_some_and(|mount| layout.below(&mount.node).iter().any(|node| matches!(node.kind, Kind::Luks(_))))
 }
 
-/// A link on the way could lead to a filesystem in clear.
-fn is_straight(root: &Path) -> bool {
-    let mut paths = Path::new(FOLDER).ancestors().filter(|path| !path.as_os_str().is_empty());
-    paths.all(|path| fs::symlink_metadata(root.join(path)).map_or(true, |found| found.is_dir()))
-}
-
-fn prepare(root: &Path, renewals: &[&Renewal]) -> io::Result<()> {
-    let (folder, units) = (root.join(FOLDER), root.join(UNITS));
-    let wants = units.join("multi-user.target.wants");
-    let parents = ["var/lib", "var/lib/lifeboat", UNITS, "etc/systemd/system/multi-user.target.wants"]
-        .map(|path| root.join(path));
-    let times: Vec<_> = parents.iter().filter_map(|path| Some((path, fs::symlink_metadata(path).ok()?))).collect();
-    DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+fn prepare(root: &Path, renewals: &[&Renewal], done: &mut Adaptation) -> io::Result<()> {
+    files::folder(root, FOLDER, 0o700)?;
     let list: String = renewals.iter().map(|renewal| renewal.line()).collect();
     for (name, text) in [("enrol.sh", ENROL), ("containers", list.as_str())] {
-        write(&folder.join(name), text)?;
+        files::put(root, &format!("{FOLDER}/{name}"), text, 0o600, REASON, done)?;
     }
     for renewal in renewals {
-        write(&folder.join(format!("{}.key", renewal.uuid)), &renewal.passphrase)?;
+        files::put(root, &format!("{FOLDER}/{}.key", renewal.uuid), &renewal.passphrase, 0o600, REASON, done)?;
     }
-    fs::create_dir_all(&wants)?;
-    fs::write(units.join(NAME), UNIT)?;
-    let link = wants.join(NAME);
-    // A restore that went on after a cut may have made it before.
-    let _ = fs::remove_file(&link);
-    symlink(format!("/{UNITS}/{NAME}"), link)?;
-    times.iter().try_for_each(|(path, meta)| put_back(path, meta))
-}
-
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())
+    files::put(root, &format!("{UNITS}/{NAME}"), UNIT, 0o644, REASON, done)?;
+    files::link(root, &format!("{UNITS}/multi-user.target.wants/{NAME}"), &format!("/{UNITS}/{NAME}"), REASON, done)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use layout::luks::Luks;
     use layout::{Bytes, Mount, Node, NodeId};
