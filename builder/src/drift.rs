@@ -15,8 +15,18 @@ pub fn between(was: &Host, is: &Host) -> Vec<Drift> {
     drifts.extend(sets(was.fstab.iter().map(line), is.fstab.iter().map(line)));
     let swap = |file: &manifest::host::SwapFile| format!("swap file {} of {}", file.path, file.size);
     drifts.extend(sets(was.swap_files.iter().map(swap), is.swap_files.iter().map(swap)));
+    drifts.extend(sets(guests(was), guests(is)));
     drifts.extend(boot(&was.boot, &is.boot));
     drifts
+}
+
+/// Guests, and members of clusters.
+fn guests(host: &Host) -> impl Iterator<Item = String> {
+    host.guests.iter().flat_map(|platform| {
+        let guests = platform.guests.iter();
+        let guests = guests.map(|guest| format!("guest {} {} of {}", guest.id, guest.name, platform.kind));
+        guests.chain(platform.cluster.iter().map(|node| format!("node {node} of the cluster of {}", platform.kind)))
+    })
 }
 
 fn boot(was: &BootChain, is: &BootChain) -> Vec<Drift> {
