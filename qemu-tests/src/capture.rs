@@ -86,19 +86,17 @@ impl Source {
     /// # Errors
     /// When it fails.
     pub fn order(&mut self, target: &str, snapshot: &str) -> anyhow::Result<()> {
-        self.order_disks(&[&format!("{target}={}", sample::DISK_SERIAL)], snapshot)
+        self.order_as(&format!("--disk {target}={}", sample::DISK_SERIAL), snapshot)
     }
 
-    /// As [`order`](Self::order) for several disks, each as `TARGET=RECORDED` or, where it is the recorded one, its serial number.
+    /// As [`order`](Self::order), with these arguments: `--disk TARGET=RECORDED` for each disk, and others.
     ///
     /// # Errors
     /// When it fails.
-    pub fn order_disks(&mut self, disks: &[&str], snapshot: &str) -> anyhow::Result<()> {
-        let command = format!(
-            "lifeboat order --stick {} --machine any --disk {} --snapshot {snapshot} --then power-off",
-            self.device()?,
-            disks.join(" --disk ")
-        );
+    pub fn order_as(&mut self, arguments: &str, snapshot: &str) -> anyhow::Result<()> {
+        let stick = self.device()?;
+        let command =
+            format!("lifeboat order --stick {stick} --machine any {arguments} --snapshot {snapshot} --then power-off");
         self.lifeboat(&command, |_| ())?;
         Ok(())
     }

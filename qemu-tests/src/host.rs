@@ -33,8 +33,14 @@ pub struct Layout {
     pub tpm: bool,
     /// Its network card.
     pub card: Option<Card>,
-    /// Orders that are put on the stick: for each the arguments of `--disk` (`TARGET=RECORDED`).
-    pub orders: &'static [&'static [&'static str]],
+    /// Orders that are put on the stick: what `lifeboat order` is told of disks, and of a cluster.
+    pub orders: &'static [&'static str],
+}
+
+impl Layout {
+    /// A host without a disk that starts by BIOS.
+    pub const USUAL: Self =
+        Self { name: "", disks: &[], bus: Bus::Virtio, uefi: false, tpm: false, card: None, orders: &[] };
 }
 
 /// A host's disks, as installed. Machines are given copies of them, or use them as snapshots.
@@ -166,8 +172,8 @@ impl Host {
         std::fs::write(folder.join("census-1"), list).context("writing the census")?;
         let took = source.create(|_| ())?;
         eprintln!("    stick and snapshot of {} in {} s", self.layout.name, took.as_secs());
-        for disks in self.layout.orders {
-            source.order_disks(disks, "latest")?;
+        for order in self.layout.orders {
+            source.order_as(order, "latest")?;
         }
         let captured = source.die(&folder)?;
         std::fs::write(&kept, &stamp).with_context(|| format!("writing {}", kept.display()))?;

@@ -1,7 +1,5 @@
 //! Hosts that several scenarios restore: each is made, captured and lost once.
 
-use vm::Bus;
-
 use crate::host::Layout;
 
 const MIB: u64 = 1 << 20;
@@ -10,11 +8,9 @@ const MIB: u64 = 1 << 20;
 pub const SECURE: Layout = Layout {
     name: "secure",
     disks: &[("LBHOSTA", 1700 * MIB)],
-    bus: Bus::Virtio,
     uefi: true,
-    tpm: false,
-    card: None,
-    orders: &[&["LBSECURE=LBHOSTA"], &["LBENTRIES=LBHOSTA"], &["LB4KN=LBHOSTA"]],
+    orders: &["--disk LBSECURE=LBHOSTA", "--disk LBENTRIES=LBHOSTA", "--disk LB4KN=LBHOSTA"],
+    ..Layout::USUAL
 };
 
 /// Asked of it before the capture: `SecureBoot enabled`, or not.
@@ -24,11 +20,9 @@ pub const SECURE_STATE: &str = "mokutil --sb-state";
 pub const SYSTEMD_BOOT: Layout = Layout {
     name: "systemd-boot",
     disks: &[("LBHOSTA", 1400 * MIB)],
-    bus: Bus::Virtio,
     uefi: true,
-    tpm: false,
-    card: None,
-    orders: &[&["LBSYSTEMD=LBHOSTA"], &["LBDRIVER=LBHOSTA"]],
+    orders: &["--disk LBSYSTEMD=LBHOSTA", "--disk LBDRIVER=LBHOSTA"],
+    ..Layout::USUAL
 };
 
 /// Done in it before the capture: it gets its boot entry, and loses the removable path.

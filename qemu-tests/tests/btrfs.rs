@@ -16,15 +16,8 @@ const SIZE: u64 = 2 << 30;
 const TARGET: u64 = SIZE + (256 << 20);
 
 /// The host of `scripts/hosts/btrfs`, which starts by BIOS.
-pub const BTRFS: Layout = Layout {
-    name: "btrfs",
-    disks: &[("LBHOSTA", SIZE)],
-    bus: Bus::Virtio,
-    uefi: false,
-    tpm: false,
-    card: None,
-    orders: &[&["LBNEWA=LBHOSTA"]],
-};
+pub const BTRFS: Layout =
+    Layout { name: "btrfs", disks: &[("LBHOSTA", SIZE)], orders: &["--disk LBNEWA=LBHOSTA"], ..Layout::USUAL };
 
 /// Subvolumes by path, the read-only ones, the default one, the profiles, and the flags of a folder that is not copied on writing.
 fn facts(running: &mut Running) -> anyhow::Result<String> {

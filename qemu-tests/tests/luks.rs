@@ -15,15 +15,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 const MIB: u64 = 1 << 20;
 
 /// The host of `scripts/hosts/luks`.
-const LUKS: Layout = Layout {
-    name: "luks",
-    disks: &[("LBHOSTA", 1700 * MIB), ("LBHOSTB", 400 * MIB)],
-    bus: Bus::Virtio,
-    uefi: false,
-    tpm: true,
-    card: None,
-    orders: &[],
-};
+const LUKS: Layout =
+    Layout { name: "luks", disks: &[("LBHOSTA", 1700 * MIB), ("LBHOSTB", 400 * MIB)], tpm: true, ..Layout::USUAL };
 /// The container with the root filesystem.
 const ROOT: &str = "/dev/disk/by-uuid/0a0b0c0d-3333-4000-8000-000000000001";
 /// Has LVM write what it keeps of its groups, which else it does while they are captured.

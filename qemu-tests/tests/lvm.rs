@@ -17,11 +17,9 @@ const GIB: u64 = 1 << 30;
 const LVM: Layout = Layout {
     name: "lvm",
     disks: &[("LBHOSTA", 2 * GIB), ("LBHOSTB", GIB + (256 << 20))],
-    bus: Bus::Virtio,
     uefi: true,
-    tpm: false,
-    card: None,
-    orders: &[&["LBNEWA=LBHOSTA", "LBNEWB=LBHOSTB"]],
+    orders: &["--disk LBNEWA=LBHOSTA --disk LBNEWB=LBHOSTB"],
+    ..Layout::USUAL
 };
 
 /// What LVM says of groups and volumes, without what a group that is made again gets anew.

@@ -1,5 +1,5 @@
 //! A Proxmox node comes back with its guests: on disks of other sizes and with another network card, its cluster's database as one consistent copy,
-//! and each guest from its archive at the first start. Proxmox itself is not here: pmxcfs, `qmrestore`, `pct` and `pvesm` are stand-ins (scripts of
+//! and each guest from its archive at the first start. Its cluster is lost, and it comes back as the seed of a new one. Proxmox itself is not here: pmxcfs, `qmrestore`, `pct` and `pvesm` are stand-ins (scripts of
 //! `scripts/hosts/mesh`) that keep the same files and write down how they were called. Everything else is real.
 
 use std::time::Duration;
@@ -20,16 +20,19 @@ const NEW_CARD: Card = Card { model: "e1000e", mac: "02:00:00:00:05:0a" };
 const MESH: Layout = Layout {
     name: "mesh",
     disks: &[("LBHOSTA", 2000 * MIB), ("LBHOSTB", 200 * MIB)],
-    bus: Bus::Virtio,
     uefi: true,
-    tpm: false,
     card: Some(Card { model: "virtio-net-pci", mac: "bc:24:11:00:00:01" }),
-    orders: &[&["LBNEWA=LBHOSTA", "LBNEWB=LBHOSTB"]],
+    // The first is passed over: the node was a member of a cluster, and it does not say in which way it comes back.
+    orders: &[
+        "--disk LBNEWA=LBHOSTA --disk LBNEWB=LBHOSTB",
+        "--disk LBNEWA=LBHOSTA --disk LBNEWB=LBHOSTB --cluster seed",
+    ],
+    ..Layout::USUAL
 };
 
 /// Rows of the database but for the version, which a node at work counts up.
 const ROWS: &str = "sqlite3 -readonly /var/lib/pve-cluster/config.db \
-                    \"SELECT inode, parent, type, name, hex(data) FROM tree WHERE inode != 0 ORDER BY inode\"";
+                    \"SELECT inode, parent, type, name, hex(data) FROM tree WHERE name NOT IN ('__version__', 'corosync.conf') ORDER BY inode\"";
 /// Only what this finds in the log, and not in the file itself, tells a copy from a backup.
 const IN_THE_LOG: &str = "systemctl is-active pve-writer.service >/dev/null && sleep 3 && \
                           ! grep -qa 'written to the log' /var/lib/pve-cluster/config.db && \
@@ -50,6 +53,10 @@ fn a_proxmox_node_comes_back_with_its_guests() -> anyhow::Result<()> {
         .uefi();
     let outcome = follow(&mut patient.boot_stick(&captured.stick, Some(&captured.key))?, nobody, |_| ())?;
     let report = outcome.report()?;
+    let console = String::from_utf8_lossy(&std::fs::read(place::logs()?.join("mesh-rescue.serial.log"))?).into_owned();
+    // The console's lines are wrapped.
+    let console = console.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(console.contains("does not say in which way"), "the order without a word on the cluster is named");
     assert_eq!(report["differences"], Value::Array(Vec::new()));
     let cards = &outcome.event("plan")?["cards"]["heirs"];
     assert_eq!((&cards[0]["name"], &cards[0]["new"]), (&"nic0".into(), &NEW_CARD.mac.into()), "{cards}");
@@ -73,6 +80,12 @@ fn is_the_node(running: &mut Running, rows: &str) -> anyhow::Result<()> {
     let check = "sqlite3 -readonly /var/lib/pve-cluster/config.db 'PRAGMA integrity_check'";
     assert_eq!(running.output(check, LIMIT)?.trim(), "ok");
     assert_eq!(running.output(ROWS, LIMIT)?, rows, "each row, those in the log too");
+    let alone = "sqlite3 -readonly /var/lib/pve-cluster/config.db \"SELECT count(*) FROM tree WHERE name = 'corosync.conf'\"; ls /etc/corosync";
+    let alone = running.output(alone, LIMIT)?;
+    assert_eq!(
+        alone.split_whitespace().collect::<Vec<_>>(),
+        ["0", "authkey.of-the-cluster", "corosync.conf.of-the-cluster"]
+    );
     assert_eq!(running.output("stat -c '%a %U' /var/lib/pve-cluster/config.db", LIMIT)?.trim(), "600 root");
     let below = "mount --bind / /mnt && lsattr -d /mnt/etc/pve && ls -A /mnt/etc/pve; umount /mnt";
     let below = running.output(below, LIMIT)?;

@@ -17,14 +17,11 @@ const SMALL: u64 = 256 << 20;
 const RAID: Layout = Layout {
     name: "raid",
     disks: &[("LBHOSTA", SIZE), ("LBHOSTB", SIZE), ("LBHOSTC", SMALL)],
-    bus: Bus::Virtio,
-    uefi: false,
-    tpm: false,
-    card: None,
     orders: &[
-        &["LBMEMBERA=LBHOSTA", "LBMEMBERB=LBHOSTB", "LBMEMBERC=LBHOSTC"],
-        &["LBFEWERB=LBHOSTB", "LBFEWERC=LBHOSTC", "-=LBHOSTA"],
+        "--disk LBMEMBERA=LBHOSTA --disk LBMEMBERB=LBHOSTB --disk LBMEMBERC=LBHOSTC",
+        "--disk LBFEWERB=LBHOSTB --disk LBFEWERC=LBHOSTC --disk -=LBHOSTA",
     ],
+    ..Layout::USUAL
 };
 
 /// Level, UUID, name, metadata, number of members, layout and chunk of each array, and what lies on two of them.

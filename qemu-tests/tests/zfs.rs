@@ -18,11 +18,9 @@ const TARGET: u64 = SIZE + (256 << 20);
 const ZFS: Layout = Layout {
     name: "zfs",
     disks: &[("LBHOSTA", SIZE), ("LBHOSTB", SIZE)],
-    bus: Bus::Virtio,
     uefi: true,
-    tpm: false,
-    card: None,
-    orders: &[&["LBNEWA=LBHOSTA", "LBNEWB=LBHOSTB"]],
+    orders: &["--disk LBNEWA=LBHOSTA --disk LBNEWB=LBHOSTB"],
+    ..Layout::USUAL
 };
 
 /// What was set on the pool and its datasets, what was chosen when they were made, where they are mounted, and what lies on them.

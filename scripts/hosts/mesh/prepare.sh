@@ -5,7 +5,7 @@ chown root:www-data /var/lib/pve-cluster
 sqlite3 $database </usr/local/lib/mesh/database.sql
 chmod 600 $database
 chmod 700 /etc/keys
-chmod 600 /etc/keys/*
+chmod 600 /etc/keys/* /etc/corosync/authkey
 chmod 755 /usr/local/lib/mesh/*.sh
 for program in qmrestore pct pvesm qm; do ln -s /usr/local/lib/mesh/call.sh /usr/local/sbin/$program; done
 for unit in pve-cluster pve-writer pve-guests; do systemctl --quiet enable $unit.service; done

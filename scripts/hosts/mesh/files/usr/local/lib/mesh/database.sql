@@ -68,4 +68,18 @@ enable: 1
   (15, 7, 15, 1, 1763000000, 8, 'authkey.key', CAST('a secret of the node
 ' AS BLOB)),
   (16, 0, 16, 1, 1763000000, 8, 'user.cfg', CAST('user:root@pam:1:0:::admin@example.org::
+' AS BLOB)),
+  (17, 0, 17, 1, 1763000000, 8, 'corosync.conf', CAST('totem {
+  cluster_name: home
+  version: 2
+}
+nodelist {
+  node { name: mesh nodeid: 1 ring0_addr: 192.0.2.7 }
+  node { name: other nodeid: 2 ring0_addr: 192.0.2.8 }
+}
+' AS BLOB)),
+  (18, 2, 18, 1, 1763000000, 4, 'other', NULL),
+  (19, 18, 19, 1, 1763000000, 4, 'qemu-server', NULL),
+  (20, 19, 20, 1, 1763000000, 8, '200.conf', CAST('memory: 512
+name: elsewhere
 ' AS BLOB));
