@@ -68,7 +68,7 @@ storage:
 # The profiles for databases, with the servers themselves, which the tests start.
 databases:
 	@sh scripts/install.sh scripts/databases/packages.txt
-	cargo test -p builder --test databases
+	cargo test --workspace --test databases
 
 # One machine at a time: two processors do not emulate four. SCENARIOS="lvm raid" runs those only. The packages are the same as for
 # `programs`, so that nothing is compiled twice.
