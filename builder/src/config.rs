@@ -42,7 +42,7 @@ pub struct Config {
     /// Devices and mount points that need not be captured, each with a reason.
     #[serde(default)]
     pub waive: Vec<Waiver>,
-    /// Kinds of storage that are captured though no machine has proven their restore yet: `luks`, `whole-disk`, `zfs`.
+    /// Kinds of storage that are captured though no machine has proven their restore yet: `zfs`.
     #[serde(default)]
     pub preview: Vec<String>,
     /// What is run around a capture, in this order.
@@ -360,9 +360,9 @@ mod tests {
 
     #[test]
     fn a_preview_that_there_is_not_is_refused() {
-        assert_eq!(Config::parse("version = 1\npreview = [\"luks\"]\n").unwrap().preview, ["luks"]);
+        assert_eq!(Config::parse("version = 1\npreview = [\"zfs\"]\n").unwrap().preview, ["zfs"]);
         let error = Config::parse("version = 1\npreview = [\"nfs\"]\n").unwrap_err();
-        assert_eq!(error, "preview = [\"nfs\"]: there is luks, whole-disk, zfs");
+        assert_eq!(error, "preview = [\"nfs\"]: there is zfs");
     }
 
     #[test]

@@ -137,11 +137,7 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     measure_mounted(&source, &mut layout);
     btrfs::look_aside(&source, &mut layout, &mut gaps);
     hidden::below_mounts(&source, &layout, &mut gaps);
-    let (containers, private) = if preview::is_allowed("luks", &options.preview) {
-        luks::keep(&source, &mut layout, &crypttab, options.volume_keys, &mut gaps)
-    } else {
-        (Vec::new(), Vec::new())
-    };
+    let (containers, private) = luks::keep(&source, &mut layout, &crypttab, options.volume_keys, &mut gaps);
 
     let theirs = guests.take_out(&mut layout);
     let mut coverage = coverage::coverage(&layout, &options.waivers, options.stick.as_deref());

@@ -1,14 +1,13 @@
 //! Storage whose restore no machine has proven yet. It is recorded and planned, but a backup does not count on it: whoever wants it captured
 //! names it under `preview` in the configuration.
 
-use layout::disk::Table;
 use layout::{Kind, Layout, Node};
 use manifest::host::{Coverage, Verdict};
 
 use super::coverage::SYSTEM;
 
 /// The names that `preview` takes.
-pub const NAMES: &[&str] = &["luks", "whole-disk", "zfs"];
+pub const NAMES: &[&str] = &["zfs"];
 
 /// Whether the configuration names a preview.
 pub(super) fn is_allowed(name: &str, allowed: &[String]) -> bool {
@@ -38,18 +37,16 @@ pub(super) fn hold_back(layout: &Layout, coverage: &mut Coverage, allowed: &[Str
 fn preview(node: &Node) -> Option<&'static str> {
     match &node.kind {
         Kind::Pool(_) => Some("zfs"),
-        Kind::Luks(_) | Kind::Volatile(_) => Some("luks"),
-        Kind::Disk(disk) => match disk.table {
-            Table::None => Some("whole-disk"),
-            _ => None,
-        },
         _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use layout::{Bytes, NodeId, Volatile};
+    use std::collections::BTreeMap;
+
+    use layout::zfs::Pool;
+    use layout::{Bytes, NodeId};
     use manifest::host::Item;
 
     use super::*;
@@ -65,8 +62,18 @@ mod tests {
             kind,
         };
         let other = || Kind::Opaque(layout::Opaque { what: "other".to_owned() });
-        let volatile = Kind::Volatile(Volatile { name: "swap".to_owned() });
-        let nodes = vec![node("swap", &[], volatile), node("on-it", &["swap"], other()), node("beside", &[], other())];
+        let pool = Kind::Pool(Pool {
+            guid: "1".to_owned(),
+            name: "tank".to_owned(),
+            ashift: 12,
+            features: Vec::new(),
+            properties: BTreeMap::new(),
+            bootfs: None,
+            vdevs: Vec::new(),
+            used: Bytes(1),
+            hindrance: None,
+        });
+        let nodes = vec![node("tank", &[], pool), node("on-it", &["tank"], other()), node("beside", &[], other())];
         let layout = Layout { nodes, mounts: Vec::new() };
         let item = |name: &str| Item {
             node: id(name),
@@ -76,14 +83,13 @@ mod tests {
             verdict: Verdict::Captured { how: "h".to_owned() },
         };
         let held = |allowed: &[String]| {
-            let items = vec![item("swap"), item("on-it"), item("beside")];
+            let items = vec![item("tank"), item("on-it"), item("beside")];
             let mut coverage = Coverage { items, exclusions: Vec::new(), unused_waivers: Vec::new() };
             hold_back(&layout, &mut coverage, allowed);
             let uncovered = |item: &Item| matches!(item.verdict, Verdict::Uncovered { .. });
             coverage.items.iter().map(uncovered).collect::<Vec<_>>()
         };
         assert_eq!(held(&[]), [true, true, false]);
-        assert_eq!(held(&["zfs".to_owned()]), [true, true, false]);
-        assert_eq!(held(&["luks".to_owned()]), [false, false, false]);
+        assert_eq!(held(&["zfs".to_owned()]), [false, false, false]);
     }
 }
