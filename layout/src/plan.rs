@@ -488,7 +488,7 @@ fn luks_note(layout: &Layout, node: &Node, luks: &Luks) -> Option<String> {
     }
     luks.has_tpm().then(|| {
         "was opened by a TPM. Its enrolment holds on that machine only; elsewhere a passphrase opens it, and the new TPM is enrolled \
-         at the first start, or by hand: systemd-cryptenroll --wipe-slot=tpm2 --tpm2-device=auto DEVICE"
+         at the first start, or by hand: systemd-cryptenroll --wipe-slot=tpm2 DEVICE, then systemd-cryptenroll --tpm2-device=auto DEVICE"
             .to_owned()
     })
 }

@@ -23,7 +23,7 @@ pub fn check(plan: &Plan, renewed: &[String], done: &mut Adaptation) {
     for (device, luks) in containers.iter().filter(|(_, luks)| luks.has_tpm() && !renewed.contains(&luks.uuid)) {
         done.not_adapted.push(format!(
             "the container {} was opened by the TPM of the lost machine: type its passphrase at the first start, then run \
-             systemd-cryptenroll --wipe-slot=tpm2 --tpm2-device=auto {device}",
+             systemd-cryptenroll --wipe-slot=tpm2 {device} && systemd-cryptenroll --tpm2-device=auto {device}",
             luks.uuid
         ));
     }
