@@ -129,7 +129,7 @@ impl Guests {
             Some(other) => return Err(format!("gaps = {other:?} in [guests]: warn or fail")),
         };
         let usual = Policy::default();
-        Ok(Policy { archives, most_age: most_age.unwrap_or(usual.most_age), fail })
+        Ok(Policy { archives, most_age: most_age.unwrap_or(usual.most_age), fail, ..usual })
     }
 }
 

@@ -36,14 +36,7 @@ impl Hypervisor for Proxmox {
         if !source.exists(DATABASE) {
             return None;
         }
-        let mut found = Found {
-            kind: PlatformKind::Proxmox,
-            node: String::new(),
-            cluster: Vec::new(),
-            guests: Vec::new(),
-            notes: Vec::new(),
-            exclude: Vec::new(),
-        };
+        let mut found = Found::new(PlatformKind::Proxmox);
         match keep(source, aside) {
             Ok((tree, laid_over)) => {
                 if laid_over {
@@ -193,6 +186,7 @@ fn one(
         },
         archive,
         volumes,
+        parts: Vec::new(),
         lost: (!lost.is_empty()).then(|| lost.join("; ")),
     }
 }
