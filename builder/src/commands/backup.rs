@@ -45,7 +45,7 @@ pub fn run(context: &Context, args: &Backup) -> anyhow::Result<Exit> {
             let folder = place.path().map(Path::to_owned);
             let subject = Subject {
                 manner: args.manner(),
-                ..subject(context, args.source.as_deref(), &args.root, None, folder.as_slice())?
+                ..subject(context, args.source.as_deref(), &args.root, None, folder.as_slice(), !args.dry_run)?
             };
             if args.dry_run {
                 return preview(&subject);
@@ -63,7 +63,7 @@ fn onto_stick(context: &Context, args: &Backup) -> anyhow::Result<Exit> {
     let vault = stick.vault()?;
     let subject = Subject {
         manner: args.manner(),
-        ..subject(context, args.source.as_deref(), &args.root, Some(stick.target()), &[])?
+        ..subject(context, args.source.as_deref(), &args.root, Some(stick.target()), &[], !args.dry_run)?
     };
     if args.dry_run {
         return preview(&subject);
@@ -87,7 +87,7 @@ impl Backup {
     }
 }
 
-/// What is captured: the tree named, or the host below `root` without the stick and without `vaults`.
+/// What is captured: the tree named, or the host below `root` without the stick and without `vaults`. A run that `stores` nothing touches no guest.
 ///
 /// # Errors
 /// When the host cannot be described.
@@ -97,9 +97,12 @@ pub fn subject(
     root: &Path,
     stick: Option<&Path>,
     vaults: &[PathBuf],
+    stores: bool,
 ) -> anyhow::Result<Subject> {
     let Some(root) = source else {
-        return this_host(&capture::Options { root: root.to_owned(), ..host_options(context, stick, vaults) });
+        let mut options = capture::Options { root: root.to_owned(), ..host_options(context, stick, vaults) };
+        options.guests.records = stores.then(|| context.state.folder().join("guests/snapshots"));
+        return this_host(&options);
     };
     Ok(Subject {
         root: root.to_owned(),

@@ -171,8 +171,14 @@ fn capture(
     boot_files: Vec<manifest::BootFile>,
 ) -> anyhow::Result<Exit> {
     let target = absolute(&args.target);
-    let subject =
-        backup::subject(context, args.source.as_deref(), Path::new("/"), Some(&target), std::slice::from_ref(&target))?;
+    let subject = backup::subject(
+        context,
+        args.source.as_deref(),
+        Path::new("/"),
+        Some(&target),
+        std::slice::from_ref(&target),
+        true,
+    )?;
     let manifest = snapshot::take(context, vault, subject, boot_files)?;
     eprint!("{}", backup::text(&manifest, false));
     Ok(snapshot::exit_of(&manifest))

@@ -30,11 +30,19 @@ impl Asking {
     /// # Errors
     /// In words, with the command.
     pub(super) fn read(&self, args: &[&str]) -> Result<String, String> {
+        self.read_within(args, LIMIT)
+    }
+
+    /// What it prints, for work that takes its time.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(super) fn read_within(&self, args: &[&str], limit: Duration) -> Result<String, String> {
         if self.hung.get() {
             return Err(format!("{} did not answer before, and is not asked again", self.program));
         }
         let command = Command::new(exec::find(self.program).unwrap_or_else(|| self.program.into()));
-        let read = command.args(&self.first).args(args).limit(LIMIT).read();
+        let read = command.args(&self.first).args(args).limit(limit).read();
         read.map_err(|error| {
             self.hung.set(hung(&error));
             error.to_string()

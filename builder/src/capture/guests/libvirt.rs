@@ -47,10 +47,11 @@ impl Hypervisor for Libvirt {
                 told
             }
         };
-        fill(&mut found, &told, asking.as_ref(), source, &mut still, aside);
+        // Before disks are made to lie still: a definition that names overlays is none to come back with.
         if let Some(asking) = Asking::of("virsh", &["--quiet", "--connect", uri]).filter(|_| source.is_live()) {
             told::exports(&asking, &told, &mut found, gaps);
         }
+        fill(&mut found, &told, asking.as_ref(), source, &mut still, aside);
         others(&mut found, source);
         still.keep_until_read(aside);
         (!found.guests.is_empty() || !found.notes.is_empty()).then_some(found)

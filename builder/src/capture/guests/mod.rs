@@ -42,11 +42,22 @@ pub struct Policy {
     pub fail: bool,
     /// The libvirt that is asked in place of the system's own.
     pub libvirt: Option<String>,
+    /// Disks of libvirt's running guests are made to lie still while they are read.
+    pub snapshot: bool,
+    /// Where it is on record what is under way with them; none for a run that stores nothing, and so touches no guest.
+    pub records: Option<PathBuf>,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { archives: Archives::All, most_age: 2 * 24 * 3600, fail: false, libvirt: None }
+        Self {
+            archives: Archives::All,
+            most_age: 2 * 24 * 3600,
+            fail: false,
+            libvirt: None,
+            snapshot: false,
+            records: None,
+        }
     }
 }
 

@@ -87,7 +87,7 @@ pub fn read(database: &Path) -> anyhow::Result<Tree> {
 }
 
 /// Gives `copy` the owner, the permissions and the times of `original`.
-fn like(original: &Path, copy: &Path) -> std::io::Result<()> {
+pub(super) fn like(original: &Path, copy: &Path) -> std::io::Result<()> {
     let meta = fs::metadata(original)?;
     chown(copy, Some(meta.uid()), Some(meta.gid()))?;
     fs::set_permissions(copy, fs::Permissions::from_mode(meta.mode() & 0o7777))?;
