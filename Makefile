@@ -44,7 +44,7 @@ test: packages
 	@$(MAKE) --no-print-directory units
 	@$(MAKE) --no-print-directory scenarios SCENARIOS="$(QUICK)"
 
-.PHONY: lints units storage
+.PHONY: lints units storage platforms
 lints:
 	cargo clippy --workspace --all-targets -- -D warnings
 
@@ -52,9 +52,10 @@ lints:
 # so those that share a server are left to cargo.
 units:
 	@sh scripts/install.sh scripts/s3/packages.txt
+	@sh scripts/install.sh scripts/platforms/packages.txt
 	@if cargo nextest --version >/dev/null 2>&1; then \
-	    cargo nextest run --workspace --exclude qemu-tests -E 'not (binary(s3) | binary(rclone))' && \
-	    cargo nextest run --workspace --lib -E 'package(qemu-tests)' && $(MAKE) --no-print-directory storage; \
+	    cargo nextest run --workspace --exclude qemu-tests -E 'not (binary(s3) | binary(rclone) | binary(platforms))' && \
+	    cargo nextest run --workspace --lib -E 'package(qemu-tests)' && $(MAKE) --no-print-directory storage platforms; \
 	else \
 	    cargo test --workspace --exclude qemu-tests && cargo test -p qemu-tests --lib; \
 	fi
@@ -63,6 +64,12 @@ units:
 storage:
 	@sh scripts/install.sh scripts/s3/packages.txt
 	cargo test --workspace --test s3 --test rclone
+
+# Guests of libvirt and Podman, against the real tools; as root, for machines of libvirt's own daemon.
+platforms:
+	@sh scripts/install.sh scripts/platforms/packages.txt
+	cargo test -p builder --test platforms
+	sh scripts/platforms/libvirtd.sh cargo test -p builder --bin lifeboat -- --ignored still
 
 # One machine at a time: two processors do not emulate four. SCENARIOS="lvm raid" runs those only. The packages are the same as for
 # `programs`, so that nothing is compiled twice.
