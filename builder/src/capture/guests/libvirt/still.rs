@@ -76,9 +76,18 @@ impl Still {
     /// Ends what a run that was cut has left, and makes ready.
     pub(super) fn begin(policy: &Policy, uri: &str, aside: &Aside, gaps: &mut Vec<Gap>) -> Self {
         let none = |why: &str| Self { unable: Some(why.to_owned()), records: None, laid: Vec::new() };
-        let Some(folder) = policy.records.as_ref().filter(|_| aside.is_able()) else { return none(ASLEEP) };
+        let Some(folder) = &policy.records else {
+            // A run that stores nothing: a backup would do it.
+            let unable = (!policy.snapshot).then(|| ASLEEP.to_owned());
+            return Self { unable, records: None, laid: Vec::new() };
+        };
         if !policy.snapshot && !folder.exists() {
             return none(ASLEEP);
+        }
+        if !aside.is_able() {
+            return none(
+                "its disks cannot be made to lie still: only root has a mount table of its own for the backup",
+            );
         }
         match Records::open(folder, uri) {
             Ok(records) => {
@@ -104,9 +113,14 @@ impl Still {
         if let Some(why) = &self.unable {
             return Err(why.clone());
         }
-        let records = self.records.as_ref().ok_or(ASLEEP)?;
         let failed = |why: String| format!("its disks cannot be made to lie still: {why}");
         let overs: Vec<Over> = disks.iter().map(|disk| over(disk, source)).collect::<Result<_, _>>().map_err(failed)?;
+        let Some(records) = &self.records else {
+            return Ok(Laid {
+                note: "a backup makes its disks lie still while they are read".to_owned(),
+                overlays: Vec::new(),
+            });
+        };
         let definition = format!("{FOLDER}/{}.xml", seen.domain.name);
         let copy =
             if seen.persistent { Some(copy(&definition, &seen.domain, source, aside).map_err(failed)?) } else { None };
@@ -264,7 +278,10 @@ impl Records {
         if !self.asking.words(&["list", "--uuid"])?.iter().any(|running| running == uuid) {
             return Err(stays("the guest is off; start it, and the next run puts it into the image"));
         }
-        let commit = ["blockcommit", "--domain", uuid, "--path", &over.target, "--active", "--pivot", "--wait"];
+        // Shallow: into the image that lies right below. Without it libvirt commits the whole chain into what lies at its bottom, which other guests may
+        // build on as well.
+        let commit =
+            ["blockcommit", "--domain", uuid, "--path", &over.target, "--shallow", "--active", "--pivot", "--wait"];
         if let Err(why) = self.asking.read_within(&commit, COMMIT) {
             // A run that was cut may have left the work done and not ended.
             let pivot = ["blockjob", "--domain", uuid, "--path", &over.target, "--pivot"];

@@ -9,7 +9,7 @@ use super::*;
 
 const URI: &str = "qemu:///system";
 
-/// A machine without an operating system, with a qcow2 and a raw disk; gone with this value.
+/// A machine without an operating system, with a qcow2 disk that builds on another image, and a raw one; gone with this value.
 struct Machine {
     folder: tempfile::TempDir,
     uuid: String,
@@ -27,8 +27,17 @@ impl Machine {
         let folder = tempfile::tempdir().unwrap();
         let uuid = format!("0f0f0f0f-1111-4222-8333-{:08x}{number:04x}", std::process::id());
         let image = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-        for (format, name) in [("qcow2", "a.qcow2"), ("raw", "b.raw")] {
-            let made = Command::new("qemu-img").args(["create", "-q", "-f", format, &image(name), "8M"]).status();
+        let base = image("base.qcow2");
+        for (format, name, more) in [
+            ("qcow2", "base.qcow2", &[][..]),
+            ("qcow2", "a.qcow2", &["-b", &base, "-F", "qcow2"]),
+            ("raw", "b.raw", &[]),
+        ] {
+            let made = Command::new("qemu-img")
+                .args(["create", "-q", "-f", format])
+                .args(more)
+                .args([&image(name), "8M"])
+                .status();
             assert!(made.expect("qemu-img is among scripts/platforms/packages.txt").success());
         }
         let xml = format!(
@@ -88,7 +97,8 @@ const OVER: [&str; 2] = ["a.qcow2.lifeboat", "b.raw.lifeboat"];
 #[ignore = "needs libvirtd: make platforms"]
 fn disks_lie_still_and_the_guest_goes_on_with_them() {
     let machine = Machine::start(1);
-    let mut still = machine.still();
+    let base = || fs::read(machine.folder.path().join("base.qcow2")).unwrap();
+    let (before, mut still) = (base(), machine.still());
     let laid = machine.lay(&mut still).unwrap();
     assert!(laid.overlays.len() == 2 && laid.note.contains("power cut"), "{}", laid.note);
     assert_eq!((machine.disks(), machine.overlays()), (OVER.map(str::to_owned).to_vec(), 2));
@@ -96,6 +106,8 @@ fn disks_lie_still_and_the_guest_goes_on_with_them() {
     still.keep_until_read(&mut aside);
     assert_eq!(aside.close(), Vec::<String>::new());
     assert_eq!((machine.disks(), machine.overlays()), (USUAL.map(str::to_owned).to_vec(), 0));
+    let chain = Domain::parse(&virsh(&["dumpxml", &machine.uuid])).unwrap().disks.remove(0).chain;
+    assert!(base() == before && chain.len() == 1, "what other guests may build on is not touched");
     assert!(!machine.folder.path().join(format!("records/{}.json", machine.uuid)).exists());
 }
 
