@@ -1,5 +1,5 @@
-//! `lifeboat guests list` against real tools: libvirt's own test driver, and Podman. Both are among scripts/platforms/packages.txt, and a test that
-//! misses one fails: `make platforms` installs them.
+//! `lifeboat guests list` against real tools: libvirt's own test driver, and Podman. Both are among scripts/platforms/packages.txt, and a
+//! test that misses one fails: `make platforms` installs them.
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the verdict")]
 
@@ -12,7 +12,9 @@ use serde_json::Value;
 /// Two machines that libvirt's test driver says it has: one that runs, and one that is off.
 const NODE: &str = "<node>\
   <domain type='test'><name>web</name><uuid>0f0f0f0f-1111-4222-8333-444455556666</uuid><memory>1024</memory><os><type>hvm</type></os>\
-    <devices><disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/srv/web.qcow2'/><target dev='vda'/></disk></devices></domain>\
+    <devices>\
+    <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/srv/web.qcow2'/><target dev='vda'/></disk>\
+    </devices></domain>\
   <domain type='test' xmlns:test='http://libvirt.org/schemas/domain/test/1.0'><test:runstate>5</test:runstate>\
     <name>mail</name><uuid>1a1a1a1a-1111-4222-8333-444455556666</uuid><memory>1024</memory><os><type>hvm</type></os>\
     <devices><disk type='block' device='disk'><source dev='/dev/vg/mail'/><target dev='vda'/></disk></devices></domain>\

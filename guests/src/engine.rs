@@ -1,6 +1,7 @@
 //! Containers of Docker and of Podman: both print the same JSON for `inspect`, with few differences.
 //!
-//! Formats: <https://docs.docker.com/reference/api/engine/>, `podman-inspect(1)`. Environments and commands hold passwords, and are not read.
+//! Formats: <https://docs.docker.com/reference/api/engine/>, `podman-inspect(1)`. Environments and commands hold passwords, and are not
+//! read.
 
 use std::collections::BTreeMap;
 
@@ -138,7 +139,8 @@ pub struct Image {
 }
 
 impl Image {
-    /// Whether it came from a registry, or went to one. What was built or imported has no digest in Docker, and one of `localhost` in Podman.
+    /// Whether it came from a registry, or went to one. What was built or imported has no digest in Docker, and one of `localhost` in
+    /// Podman.
     #[must_use]
     pub fn is_in_a_registry(&self) -> bool {
         self.repo_digests.iter().any(|digest| !digest.starts_with("localhost/") && !digest.starts_with("<none>"))

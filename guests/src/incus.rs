@@ -1,6 +1,7 @@
 //! Instances and storage pools of Incus, from the lists that `incus` prints as JSON.
 //!
-//! Formats: <https://linuxcontainers.org/incus/docs/main/rest-api-spec/>. Of configurations only what is named here is read: they hold passwords.
+//! Formats: <https://linuxcontainers.org/incus/docs/main/rest-api-spec/>. Of configurations only what is named here is read: they hold
+//! passwords.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! Domains of libvirt: what of the host each of them needs, from its XML.
 //!
-//! Format: <https://libvirt.org/formatdomain.html>. The definition of a running domain and the status file that its driver keeps in `/run` have the
-//! same elements. Passwords are not read.
+//! Format: <https://libvirt.org/formatdomain.html>. The definition of a running domain and the status file that its driver keeps in
+//! `/run` have the same elements. Passwords are not read.
 
 use serde::Serialize;
 

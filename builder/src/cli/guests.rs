@@ -37,8 +37,8 @@ pub struct LeaveCluster {
 
 #[derive(Debug, Args)]
 pub struct ListGuests {
-    /// The database of Proxmox's cluster; it is copied consistently, and may be in use [default: /var/lib/pve-cluster/config.db, where it is
-    /// there]
+    /// The database of Proxmox's cluster; it is copied consistently, and may be in use [default: /var/lib/pve-cluster/config.db, where it
+    /// is there]
     #[arg(long, value_name = "FILE")]
     pub database: Option<PathBuf>,
     /// The node whose guests are meant [default: this host's name, or the only node]

@@ -87,7 +87,8 @@ impl Backup {
     }
 }
 
-/// What is captured: the tree named, or the host below `root` without the stick and without `vaults`. A run that `stores` nothing touches no guest.
+/// What is captured: the tree named, or the host below `root` without the stick and without `vaults`. A run that `stores` nothing touches
+/// no guest.
 ///
 /// # Errors
 /// When the host cannot be described.

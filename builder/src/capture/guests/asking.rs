@@ -1,5 +1,5 @@
-//! Asking a platform's own tool. It answers within seconds or not at all: a daemon that hangs must not hang a backup, and one that did not answer once
-//! is not asked again.
+//! Asking a platform's own tool. It answers within seconds or not at all: a daemon that hangs must not hang a backup, and one that did
+//! not answer once is not asked again.
 
 use std::cell::Cell;
 use std::time::Duration;

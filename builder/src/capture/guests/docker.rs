@@ -31,7 +31,8 @@ impl Hypervisor for Docker {
             Err(why) => gaps.push(gap(
                 folder,
                 format!(
-                    "it has {containers} containers, and Docker tells nothing of them: {why}; they are archived as files, which is sound only while none runs"
+                    "it has {containers} containers, and Docker tells nothing of them: {why}; they are archived as files, which is \
+                     sound only while none runs"
                 ),
             )),
         }

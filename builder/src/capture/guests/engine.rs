@@ -98,12 +98,12 @@ fn one(id: &str, container: &Container, told: &Told) -> One {
     let layers = image_folder(&told.engine);
     if known.is_some_and(Image::is_in_a_registry) {
         one.note(format!("its image is {image}"));
-        one.parts.push(Part::used(format!("image {image}"), layers));
+        one.parts.push(Part::used(format!("image {image}"), &layers));
     } else {
         one.note(format!("its image is {image}, which no registry is known to have"));
-        one.parts.push(Part::needed(format!("image {image}, which no registry is known to have,"), layers));
+        one.parts.push(Part::needed(format!("image {image}, which no registry is known to have,"), &layers));
     }
-    one.parts.push(Part::needed("own layer", &told.engine.folder));
+    one.parts.push(Part::needed("own layer", layers));
     if let Some(project) = container.project() {
         one.note(format!("it belongs to the Compose project {}", printable(&project.name)));
         one.parts.extend(project.folder.map(|folder| Part::used("Compose project's folder", printable(&folder))));

@@ -1,4 +1,5 @@
-//! What a platform knows and keeps in no file of the tree: it is put into files below Lifeboat's own folder, for root alone, before the tree is read.
+//! What a platform knows and keeps in no file of the tree: it is put into files below Lifeboat's own folder, for root alone, before the
+//! tree is read.
 //!
 //! ```text
 //! /var/lib/lifeboat/exports/PLATFORM/NAME
@@ -50,8 +51,9 @@ pub(super) fn keep(found: &mut Found, state: &Path, is_captured: impl Fn(&Path) 
 
 fn write(folder: &Path, exports: &[Export]) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        // Nothing is to be written, and who may not look there has put nothing there.
         _ if exports.is_empty() => return Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;

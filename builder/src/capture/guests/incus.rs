@@ -1,5 +1,5 @@
-//! Incus: instances and pools, as `incus` tells them. The database is archived while it is in use, and beside it what Incus itself gives as a start for a
-//! new one.
+//! Incus: instances and pools, as `incus` tells them. The database is archived while it is in use, and beside it what Incus itself gives
+//! as a start for a new one.
 
 use guests::incus::{Instance, Pool};
 use manifest::host::{Gap, GuestKind, PlatformKind};

@@ -1,8 +1,9 @@
 //! libvirt: the domains of its QEMU driver, where their disks lie, and what of it is in no file of the tree.
 //!
-//! Definitions, firmware variables, TPMs, secrets and saved memory are files of the tree. A domain that is transient has no file of its own: its
-//! definition is put into one ([`super::exports`]). A disk that its guest writes to while it is read is torn, and the guest is lost by that, unless its
-//! disks lie still for the time of the capture ([`still`]). When `virsh` does not answer, libvirt's own files tell the rest ([`files`]).
+//! Definitions, firmware variables, TPMs, secrets and saved memory are files of the tree. A domain that is transient has no file of its
+//! own: its definition is put into one ([`super::exports`]). A disk that its guest writes to while it is read is torn, and the guest is
+//! lost by that, unless its disks lie still for the time of the capture ([`still`]). When `virsh` does not answer, libvirt's own files
+//! tell the rest ([`files`]).
 
 mod chain;
 mod files;
@@ -40,6 +41,7 @@ impl Hypervisor for Libvirt {
         let told = match asking.as_ref().ok_or_else(|| "virsh is not installed".to_owned()).and_then(told::ask) {
             Ok(told) => told,
             Err(why) => {
+                still.give_up(&why);
                 let told = files::read(source, gaps);
                 if !told.seen.is_empty() {
                     found.note(format!("libvirt does not answer, and its files were read instead: {why}"));

@@ -46,7 +46,8 @@ fn one(name: &str, container: &Container, source: &Source, gaps: &mut Vec<Gap>) 
         Some(Root::Loop(file)) => {
             one.parts.push(Part::needed("root", file));
             if running {
-                one.lose(&format!("it runs, and {file} is a filesystem in use, of which the snapshot holds no one state: stop it for the backup"));
+                one.lose(&format!("it runs, and {file} is a filesystem in use, of which the snapshot holds no one state: stop it for the \
+                     backup"));
             }
         }
         Some(Root::Block(device)) => one.parts.push(Part::needed("root", device)),

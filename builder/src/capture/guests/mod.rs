@@ -1,7 +1,7 @@
 //! Hypervisors of this host: which guests they have, what brings each of them back, and which of the host's storage is theirs.
 //!
-//! One file for each platform, behind [`Hypervisor`]. Detection never fails a host that has none of them. What a platform's files mean is the
-//! `guests` crate's to know; this looks for them, and weighs what it finds by the configuration's [`Policy`].
+//! One file for each platform, behind [`Hypervisor`]. Detection never fails a host that has none of them. What a platform's files mean is
+//! the `guests` crate's to know; this looks for them, and weighs what it finds by the configuration's [`Policy`].
 
 pub mod archives;
 mod asking;
@@ -195,7 +195,8 @@ pub(super) fn look(source: &Source, policy: &Policy, aside: &mut Aside, gaps: &m
     Guests { found, policy: policy.clone() }
 }
 
-/// Guests of all platforms but Proxmox, as far as they are known without a capture: where the host's own storage is not captured is told by a backup.
+/// Guests of all platforms but Proxmox, as far as they are known without a capture: where the host's own storage is not captured is told
+/// by a backup.
 pub fn beside_proxmox(root: &Path, policy: &Policy) -> (Vec<Platform>, Vec<Gap>) {
     let (mut aside, mut gaps) = (Aside::default(), Vec::new());
     let Guests { found, .. } = look(&Source::new(root), policy, &mut aside, &mut gaps);
@@ -204,8 +205,8 @@ pub fn beside_proxmox(root: &Path, policy: &Policy) -> (Vec<Platform>, Vec<Gap>)
 }
 
 impl Guests {
-    /// Takes the guests' own devices, with all that lies on them, off the layout: a restore makes what they lay on and leaves it empty, and each
-    /// comes back with its guest. Gives the word on each.
+    /// Takes the guests' own devices, with all that lies on them, off the layout: a restore makes what they lay on and leaves it empty,
+    /// and each comes back with its guest. Gives the word on each.
     pub(super) fn take_out(&self, layout: &mut Layout) -> Vec<Item> {
         let volumes = || self.found.iter().flat_map(|found| &found.guests).flat_map(|one| &one.volumes);
         let owned: Vec<(NodeId, &str)> = layout
@@ -234,8 +235,8 @@ impl Guests {
         self.found.iter().flat_map(|found| found.exclude.clone()).collect()
     }
 
-    /// The word on each guest, and what the manifest says of them. `coverage` is that of the storage; archives that it does not bring back are
-    /// referenced by their digest, kept in `state`.
+    /// The word on each guest, and what the manifest says of them. `coverage` is that of the storage; archives that it does not bring
+    /// back are referenced by their digest, kept in `state`.
     pub(super) fn settle(
         self,
         source: &Source,

@@ -30,7 +30,10 @@ impl Hypervisor for Podman {
             }
         }
         for (user, folder) in rootless(source) {
-            found.note(format!("{user} has containers of their own in {folder}: they are archived as files, and whether one runs is not known"));
+            found.note(format!(
+                "{user} has containers of their own in {folder}: they are archived as files, and whether one runs is \
+                 not known"
+            ));
         }
         (!found.guests.is_empty() || !found.notes.is_empty()).then_some(found)
     }

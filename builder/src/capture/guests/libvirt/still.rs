@@ -1,11 +1,11 @@
 //! Disks of running guests that lie still while they are read.
 //!
-//! Each disk gets an overlay, `IMAGE.lifeboat`, into which its guest writes from then on; all disks of a guest at one moment. When the tree is read, what
-//! is in the overlays is put into the disks, the guest goes on with these, and the overlays are removed. Meanwhile libvirt's definition of the guest
-//! names the overlays, so a copy from before is laid over it for this run.
+//! Each disk gets an overlay, `IMAGE.lifeboat`, into which its guest writes from then on; all disks of a guest at one moment. When the
+//! tree is read, what is in the overlays is put into the disks, the guest goes on with these, and the overlays are removed. Meanwhile
+//! libvirt's definition of the guest names the overlays, so a copy from before is laid over it for this run.
 //!
-//! What is under way is on record before it begins. A run that was cut leaves its record, and the next one ends what it had begun: nothing is ever
-//! removed that a guest may have written and that is not in its disk.
+//! What is under way is on record before it begins. A run that was cut leaves its record, and the next one ends what it had begun:
+//! nothing is ever removed that a guest may have written and that is not in its disk.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -27,8 +27,12 @@ use crate::capture::source::Source;
 
 /// How long putting an overlay into its disk may take: it holds what was written while the tree was read.
 const COMMIT: Duration = Duration::from_secs(6 * 3600);
-const ASLEEP: &str = "stop it for the backup, set `running = \"snapshot\"` in [guests] of the configuration, or keep what `virsh backup-begin` writes \
-                      where it is captured";
+/// How long the moment itself may take: an agent waits for filesystems to be written out.
+const MOMENT: Duration = Duration::from_secs(300);
+/// What the name of an overlay ends with.
+const END: &str = ".lifeboat";
+const ASLEEP: &str = "stop it for the backup, set `running = \"snapshot\"` in [guests] of the configuration, or keep what \
+                      `virsh backup-begin` writes where it is captured";
 
 /// Overlays that this run has laid.
 pub(super) struct Still {
@@ -148,6 +152,11 @@ impl Still {
         }
     }
 
+    /// Lays none: libvirt does not answer.
+    pub(super) fn give_up(&mut self, why: &str) {
+        self.unable.get_or_insert_with(|| format!("its disks cannot be made to lie still: {why}"));
+    }
+
     /// Keeps the disks still until the tree is read.
     pub(super) fn keep_until_read(self, aside: &mut Aside) {
         if let Some(records) = self.records.filter(|_| !self.laid.is_empty()) {
@@ -225,12 +234,12 @@ impl Records {
             ["qemu-agent-command", "--domain", &domain.uuid, "--timeout", "5", "--cmd", "{\"execute\":\"guest-ping\"}"];
         if domain.agent && self.asking.read(&ping).is_ok() {
             args.push("--quiesce");
-            if self.asking.read(&args).is_ok() {
+            if self.asking.read_within(&args, MOMENT).is_ok() {
                 return Ok(true);
             }
             args.pop();
         }
-        self.asking.read(&args).map(|_| false)
+        self.asking.read_within(&args, MOMENT).map(|_| false)
     }
 
     /// Puts what is in a guest's overlays into its disks, and removes overlays and record.
@@ -259,15 +268,14 @@ impl Records {
         if over.committed {
             return Ok(true);
         }
-        if !Path::new(&over.overlay).exists()
-            && self.place(uuid, &over.target).is_none_or(|place| place != over.overlay)
-        {
+        let place = self.place(uuid, &over.target)?;
+        if !Path::new(&over.overlay).exists() && place.as_ref().is_none_or(|place| *place != over.overlay) {
             return Ok(false);
         }
         let stays = |why: &str| {
             format!("{} holds what the guest has written to {}, and stays: {why}", over.overlay, over.image)
         };
-        match self.place(uuid, &over.target) {
+        match place {
             Some(place) if place == over.overlay => {}
             _ => {
                 return Err(stays(
@@ -278,8 +286,8 @@ impl Records {
         if !self.asking.words(&["list", "--uuid"])?.iter().any(|running| running == uuid) {
             return Err(stays("the guest is off; start it, and the next run puts it into the image"));
         }
-        // Shallow: into the image that lies right below. Without it libvirt commits the whole chain into what lies at its bottom, which other guests may
-        // build on as well.
+        // Shallow: into the image that lies right below. Without it libvirt commits the whole chain into what lies at its bottom, which
+        // other guests may build on as well.
         let commit =
             ["blockcommit", "--domain", uuid, "--path", &over.target, "--shallow", "--active", "--pivot", "--wait"];
         if let Err(why) = self.asking.read_within(&commit, COMMIT) {
@@ -287,17 +295,19 @@ impl Records {
             let pivot = ["blockjob", "--domain", uuid, "--path", &over.target, "--pivot"];
             self.asking.read(&pivot).map_err(|_| stays(&why))?;
         }
-        match self.place(uuid, &over.target) {
+        match self.place(uuid, &over.target)? {
             Some(place) if place == over.image => Ok(true),
             _ => Err(stays("the guest still uses it")),
         }
     }
 
-    /// The file of a guest's disk.
-    fn place(&self, uuid: &str, target: &str) -> Option<String> {
-        let domain = Domain::parse(&self.asking.read(&["dumpxml", "--domain", uuid]).ok()?).ok()?;
-        let disk = domain.disks.into_iter().find(|disk| disk.target == target)?;
-        if let Place::File(path) = disk.place { Some(path) } else { None }
+    /// The file of a guest's disk; none where it has no such disk in a file.
+    fn place(&self, uuid: &str, target: &str) -> Result<Option<String>, String> {
+        let unknown = |why: String| format!("where its disk {target} lies is not known, and its record stays: {why}");
+        let xml = self.asking.read(&["dumpxml", "--domain", uuid]).map_err(unknown)?;
+        let domain = Domain::parse(&xml).map_err(|error| unknown(error.to_string()))?;
+        let disk = domain.disks.into_iter().find(|disk| disk.target == target);
+        Ok(disk.and_then(|disk| if let Place::File(path) = disk.place { Some(path) } else { None }))
     }
 }
 
@@ -314,7 +324,12 @@ fn over(disk: &Disk, source: &Source) -> Result<Over, String> {
     if image.contains(odd) || !image.starts_with('/') || !disk.target.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Err(format!("the name {} has characters that are not passed on", printable(image)));
     }
-    let overlay = format!("{image}.lifeboat");
+    if image.ends_with(END) {
+        return Err(format!(
+            "{image} is an overlay of an earlier run, which no record names: end it with `virsh blockcommit --shallow --active --pivot`"
+        ));
+    }
+    let overlay = format!("{image}{END}");
     if fs::symlink_metadata(source.path(&overlay)).is_ok() {
         return Err(format!("{overlay} is there, and may hold what the guest has written"));
     }
