@@ -70,10 +70,9 @@ fn fill(
 ) {
     for seen in &told.seen {
         let mut one = one(seen, asking, source);
-        if seen.active {
-            let written: Vec<&Disk> = seen.domain.disks.iter().filter(|disk| is_written(disk)).collect();
+        let written: Vec<&Disk> = seen.domain.disks.iter().filter(|disk| is_written(disk)).collect();
+        if seen.active && !written.is_empty() {
             match still.lay(seen, &written, source, aside) {
-                _ if written.is_empty() => {}
                 Ok(laid) => {
                     one.note(laid.note);
                     let reason = "what a guest writes while its disks lie still for this snapshot; it is put into them afterwards";
@@ -175,7 +174,7 @@ fn parts(one: &mut One, disk: &Disk, asking: Option<&Asking>, source: &Source) {
         Ok(below) => one
             .parts
             .extend(below.into_iter().map(|below| Part::needed(format!("{what} builds on a file that"), below))),
-        Err(why) => one.note(format!("what its {what} builds on cannot be told: {why}")),
+        Err(why) => one.lose(&format!("what its {what} builds on cannot be told: {why}")),
     }
     one.parts.push(Part::needed(what, path));
 }

@@ -80,8 +80,8 @@ trait Hypervisor {
     fn look(&self, source: &Source, policy: &Policy, aside: &mut Aside, gaps: &mut Vec<Gap>) -> Option<Found>;
 }
 
-const ALL: &[&dyn Hypervisor] =
-    &[&proxmox::Proxmox, &libvirt::Libvirt, &lxc::Lxc, &incus::Incus, &docker::Docker, &podman::Podman];
+/// All but Proxmox, which has archives of its own.
+const OTHERS: &[&dyn Hypervisor] = &[&libvirt::Libvirt, &lxc::Lxc, &incus::Incus, &docker::Docker, &podman::Podman];
 
 /// What a platform has.
 struct Found {
@@ -191,7 +191,8 @@ pub(super) struct Guests {
 
 /// Looks for every platform.
 pub(super) fn look(source: &Source, policy: &Policy, aside: &mut Aside, gaps: &mut Vec<Gap>) -> Guests {
-    let found = ALL.iter().filter_map(|one| one.look(source, policy, aside, gaps)).collect();
+    let all = std::iter::once(&(&proxmox::Proxmox as &dyn Hypervisor)).chain(OTHERS);
+    let found = all.filter_map(|one| one.look(source, policy, aside, gaps)).collect();
     Guests { found, policy: policy.clone() }
 }
 
@@ -199,8 +200,8 @@ pub(super) fn look(source: &Source, policy: &Policy, aside: &mut Aside, gaps: &m
 /// by a backup.
 pub fn beside_proxmox(root: &Path, policy: &Policy) -> (Vec<Platform>, Vec<Gap>) {
     let (mut aside, mut gaps) = (Aside::default(), Vec::new());
-    let Guests { found, .. } = look(&Source::new(root), policy, &mut aside, &mut gaps);
-    let found = found.into_iter().filter(|found| found.kind != PlatformKind::Proxmox);
+    let source = Source::new(root);
+    let found = OTHERS.iter().filter_map(|one| one.look(&source, policy, &mut aside, &mut gaps));
     (found.map(Found::platform).collect(), gaps)
 }
 
