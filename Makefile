@@ -44,7 +44,7 @@ test: packages
 	@$(MAKE) --no-print-directory units
 	@$(MAKE) --no-print-directory scenarios SCENARIOS="$(QUICK)"
 
-.PHONY: lints units storage databases
+.PHONY: lints units storage databases platforms
 lints:
 	cargo clippy --workspace --all-targets -- -D warnings
 
@@ -69,6 +69,13 @@ storage:
 databases:
 	@sh scripts/install.sh scripts/databases/packages.txt
 	cargo test --workspace --test databases
+
+# Guests of libvirt and Podman, against the real tools, and machines of libvirt's own daemon, for which it must be root. Not a part of `make test`:
+# not every machine that builds may start containers.
+platforms:
+	@sh scripts/install.sh scripts/platforms/packages.txt
+	cargo test --workspace --test platforms -- --ignored
+	sh scripts/platforms/libvirtd.sh cargo test --workspace --bin lifeboat -- --ignored still
 
 # One machine at a time: two processors do not emulate four. SCENARIOS="lvm raid" runs those only. The packages are the same as for
 # `programs`, so that nothing is compiled twice.

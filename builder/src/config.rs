@@ -104,6 +104,8 @@ pub struct Guests {
     pub max_age: Option<String>,
     /// A guest that would not come back: `warn` (exit code 3) or `fail` (exit code 1) [default: warn].
     pub gaps: Option<String>,
+    /// Disks of libvirt's guests that run: `leave` them as they are, or `snapshot` them while they are read [default: leave].
+    pub running: Option<String>,
 }
 
 /// Which archives: one word, or guests.
@@ -141,8 +143,13 @@ impl Guests {
             Some("fail") => true,
             Some(other) => return Err(format!("gaps = {other:?} in [guests]: warn or fail")),
         };
+        let snapshot = match self.running.as_deref() {
+            None | Some("leave") => false,
+            Some("snapshot") => true,
+            Some(other) => return Err(format!("running = {other:?} in [guests]: leave or snapshot")),
+        };
         let usual = Policy::default();
-        Ok(Policy { archives, most_age: most_age.unwrap_or(usual.most_age), fail })
+        Ok(Policy { archives, most_age: most_age.unwrap_or(usual.most_age), fail, snapshot, ..usual })
     }
 }
 
@@ -212,7 +219,7 @@ const WAIVER_KEYS: &[&str] = &["what", "reason"];
 const HOOK_KEYS: &[&str] = &["name", "before", "after", "failed", "limit", "on"];
 const STREAM_KEYS: &[&str] = &["name", "command", "limit", "on"];
 const LUKS_KEYS: &[&str] = &["keep_volume_key"];
-const GUEST_KEYS: &[&str] = &["archives", "max_age", "gaps"];
+const GUEST_KEYS: &[&str] = &["archives", "max_age", "gaps", "running"];
 const PRUNE_KEYS: &[&str] =
     &["keep_last", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_within", "grace"];
 
@@ -382,7 +389,14 @@ mod tests {
         assert_eq!(policy("archives = [\"100\"]").archives, Archives::Of(vec!["100".to_owned()]));
         assert_eq!(policy("max_age = \"1w\"").most_age, 7 * 86_400);
         assert!(policy("gaps = \"fail\"").fail);
-        for wrong in ["archives = \"some\"", "gaps = \"no\"", "max_age = \"soon\"", "archive = \"all\""] {
+        assert!(
+            policy("running = \"snapshot\"").snapshot
+                && !policy("running = \"leave\"").snapshot
+                && !policy("").snapshot
+        );
+        for wrong in
+            ["running = \"yes\"", "archives = \"some\"", "gaps = \"no\"", "max_age = \"soon\"", "archive = \"all\""]
+        {
             assert!(Config::parse(&format!("version = 1\n[guests]\n{wrong}\n")).is_err(), "{wrong}");
         }
     }

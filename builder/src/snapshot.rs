@@ -93,7 +93,8 @@ fn store(
     let mut subject = subject()?;
     subject.problems.splice(0..0, problems);
     let finished = run_engine(context, vault, hooks, &subject, host, serial)?;
-    subject.aside.close();
+    let wrong = subject.aside.close();
+    subject.problems.extend(wrong.into_iter().map(|what| Problem { object: "guests".to_owned(), what }));
     let manifest = describe(context, vault, subject, host, serial, started, previous.as_ref(), finished, boot_files)?;
     let (json, signature) = seal(&manifest, key)?;
     vault.put_manifest(host.as_str(), serial.0, &json, &signature)?;

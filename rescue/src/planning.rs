@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use layout::Layout;
 use layout::matching::{Choice, MatchError, NO_DISK};
 use layout::plan::{DiskPlan, Plan, PlanError, plan, required_tools};
-use manifest::host::Held;
+use manifest::host::{Held, PlatformKind};
 use manifest::{Host, Scope};
 use serde_json::json;
 
@@ -180,12 +180,14 @@ fn guests(screen: &Screen, snapshot: &Snapshot) {
             guests.count()
         };
         let (captured, referenced) = (archived(Held::Captured), archived(Held::Referenced));
-        screen.say(&format!(
-            "{}: {} guests; at the first start {captured} come back from archives in this snapshot, and {referenced} from archives that must \
-             still lie where they lay.",
-            platform.kind,
-            platform.guests.len()
-        ));
+        let (kind, count) = (platform.kind, platform.guests.len());
+        screen.say(&match kind {
+            PlatformKind::Proxmox => format!(
+                "{kind}: {count} guests; at the first start {captured} come back from archives in this snapshot, and {referenced} from \
+                 archives that must still lie where they lay."
+            ),
+            _ => format!("{kind}: {count} guests, which come back with the host's files; what does not is named here."),
+        });
         for guest in platform.guests.iter().filter(|guest| guest.notes.iter().any(|note| note.gap)) {
             let gaps: Vec<&str> = guest.notes.iter().filter(|note| note.gap).map(|note| note.text.as_str()).collect();
             screen.say(&format!("  guest {} {}: {}", guest.id, guest.name, gaps.join("; ")));

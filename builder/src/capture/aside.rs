@@ -27,6 +27,17 @@ pub struct Aside {
     /// This run has a mount table of its own, and the host is the running system.
     able: bool,
     places: Vec<PathBuf>,
+    /// What is to be done when everything is read.
+    later: Vec<Later>,
+}
+
+/// Something that is done when everything is read; gives what went wrong.
+struct Later(Box<dyn FnOnce() -> Vec<String> + Send>);
+
+impl std::fmt::Debug for Later {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Later")
+    }
 }
 
 /// Whether a mount point is one of these.
@@ -37,7 +48,7 @@ pub(super) fn is_aside(path: &str) -> bool {
 impl Aside {
     /// Nothing is mounted yet.
     pub(super) fn begin(source: &Source) -> Self {
-        Self { able: source.is_live() && namespace::is_own(), places: Vec::new() }
+        Self { able: source.is_live() && namespace::is_own(), places: Vec::new(), later: Vec::new() }
     }
 
     /// Whether this run may mount.
@@ -104,18 +115,25 @@ impl Aside {
 }
 
 impl Aside {
-    /// Ends them: everything is read.
-    pub fn close(&mut self) {
+    /// Has something done when everything is read, however the run ends, unless it is killed.
+    pub(super) fn afterwards(&mut self, done: impl FnOnce() -> Vec<String> + Send + 'static) {
+        self.later.push(Later(Box::new(done)));
+    }
+
+    /// Ends them: everything is read. Gives what went wrong.
+    pub fn close(&mut self) -> Vec<String> {
         for place in self.places.drain(..).rev() {
             // Detached is as good: nothing is written there.
             let _ = unmount(&place, UnmountFlags::DETACH);
         }
+        self.later.drain(..).flat_map(|later| later.0()).collect()
     }
 }
 
 impl Drop for Aside {
     fn drop(&mut self) {
-        self.close();
+        // A run that has failed: nobody asks any more.
+        self.close().iter().for_each(|wrong| eprintln!("lifeboat: {wrong}"));
     }
 }
 

@@ -7,7 +7,8 @@ use clap::{Args, Subcommand};
 /// Guests of this host's hypervisor.
 #[derive(Debug, Subcommand)]
 pub enum Guests {
-    /// List the guests of a Proxmox node, their newest backups, and what no backup holds; exit code 3 when something would not come back
+    /// List this host's guests, the newest backups of those of Proxmox, and what no backup holds; exit code 3 when something would not come
+    /// back
     List(ListGuests),
     /// Read archives of guests to their end and name every fault; exit code 21 when there is one. Needs neither a vault nor a key
     Verify(VerifyArchives),
@@ -47,15 +48,19 @@ pub struct LeaveCluster {
 
 #[derive(Debug, Args)]
 pub struct ListGuests {
-    /// The cluster's database; it is copied consistently, and may be in use
-    #[arg(long, value_name = "FILE", default_value = "/var/lib/pve-cluster/config.db")]
-    pub database: PathBuf,
+    /// The database of Proxmox's cluster; it is copied consistently, and may be in use [default: /var/lib/pve-cluster/config.db, where it
+    /// is there]
+    #[arg(long, value_name = "FILE")]
+    pub database: Option<PathBuf>,
     /// The node whose guests are meant [default: this host's name, or the only node]
     #[arg(long, value_name = "NAME")]
     pub node: Option<String>,
     /// A backup that is older is no recent one
     #[arg(long, value_name = "DURATION", default_value = "2d", value_parser = crate::size::parse_days)]
     pub max_age: i64,
+    /// The libvirt that is asked in place of the system's own
+    #[arg(long, hide = true, value_name = "URI")]
+    pub libvirt: Option<String>,
     /// Root of the host
     #[arg(long, hide = true, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,

@@ -126,10 +126,14 @@ fn whole(
     let manner = args.manner();
     if args.streams_only() {
         let nothing = tempfile::tempdir().context("making an empty folder")?;
-        let subject = subject(context, Some(nothing.path()), &args.root, stick, vaults)?;
+        let subject = subject(context, Some(nothing.path()), &args.root, stick, vaults, false)?;
         return Ok(Subject { streams, manner, nothing: Some(nothing), ..subject });
     }
-    Ok(Subject { streams, manner, ..subject(context, args.source.as_deref(), &args.root, stick, vaults)? })
+    Ok(Subject {
+        streams,
+        manner,
+        ..subject(context, args.source.as_deref(), &args.root, stick, vaults, !args.dry_run)?
+    })
 }
 
 /// Prints what a run would do.
@@ -160,7 +164,8 @@ impl Backup {
     }
 }
 
-/// What is captured: the tree named, or the host below `root` without the stick and without `vaults`.
+/// What is captured: the tree named, or the host below `root` without the stick and without `vaults`. A run that `stores` nothing touches
+/// no guest.
 ///
 /// # Errors
 /// When the host cannot be described.
@@ -170,9 +175,12 @@ pub fn subject(
     root: &Path,
     stick: Option<&Path>,
     vaults: &[PathBuf],
+    stores: bool,
 ) -> anyhow::Result<Subject> {
     let Some(root) = source else {
-        return this_host(&capture::Options { root: root.to_owned(), ..host_options(context, stick, vaults) });
+        let mut options = capture::Options { root: root.to_owned(), ..host_options(context, stick, vaults) };
+        options.guests.records = stores.then(|| context.state.folder().join("guests/snapshots"));
+        return this_host(&options);
     };
     Ok(Subject {
         root: root.to_owned(),

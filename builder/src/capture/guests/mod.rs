@@ -1,17 +1,31 @@
 //! Hypervisors of this host: which guests they have, what brings each of them back, and which of the host's storage is theirs.
 //!
-//! One file for each platform, behind [`Hypervisor`]. Detection never fails a host that has none of them. What a platform's files mean is the
-//! `guests` crate's to know; this looks for them, and weighs what it finds by the configuration's [`Policy`].
+//! One file for each platform, behind [`Hypervisor`]. Detection never fails a host that has none of them. What a platform's files mean is
+//! the `guests` crate's to know; this looks for them, and weighs what it finds by the configuration's [`Policy`].
 
 pub mod archives;
+mod asking;
 pub mod digests;
+mod docker;
+mod engine;
+mod exports;
+mod incus;
+mod libvirt;
+mod lxc;
+mod parts;
+mod podman;
 pub mod proxmox;
 
 use std::path::{Path, PathBuf};
 
+use guests::printable::printable;
 use layout::{Kind, Layout, Node, NodeId};
-use manifest::host::{Archive, Coverage, Exclusion, Gap, Guest, Held, Item, Note, Platform, PlatformKind, Verdict};
+use manifest::host::{
+    Archive, Coverage, Exclusion, Gap, Guest, GuestKind, Held, Item, Note, Platform, PlatformKind, Verdict,
+};
 
+use self::exports::Export;
+use self::parts::Part;
 use super::aside::Aside;
 use super::pattern::fits;
 use super::source::Source;
@@ -26,11 +40,24 @@ pub struct Policy {
     pub most_age: i64,
     /// A guest that would not come back makes a run fail; else it is a warning.
     pub fail: bool,
+    /// The libvirt that is asked in place of the system's own.
+    pub libvirt: Option<String>,
+    /// Disks of libvirt's running guests are made to lie still while they are read.
+    pub snapshot: bool,
+    /// Where it is on record what is under way with them; none for a run that stores nothing, and so touches no guest.
+    pub records: Option<PathBuf>,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { archives: Archives::All, most_age: 2 * 24 * 3600, fail: false }
+        Self {
+            archives: Archives::All,
+            most_age: 2 * 24 * 3600,
+            fail: false,
+            libvirt: None,
+            snapshot: false,
+            records: None,
+        }
     }
 }
 
@@ -53,7 +80,8 @@ trait Hypervisor {
     fn look(&self, source: &Source, policy: &Policy, aside: &mut Aside, gaps: &mut Vec<Gap>) -> Option<Found>;
 }
 
-const ALL: &[&dyn Hypervisor] = &[&proxmox::Proxmox];
+/// All but Proxmox, which has archives of its own.
+const OTHERS: &[&dyn Hypervisor] = &[&libvirt::Libvirt, &lxc::Lxc, &incus::Incus, &docker::Docker, &podman::Podman];
 
 /// What a platform has.
 struct Found {
@@ -64,6 +92,33 @@ struct Found {
     notes: Vec<Note>,
     /// What of the tree is left out.
     exclude: Vec<Exclusion>,
+    /// What is in no file of the tree, and is put into one.
+    exports: Vec<Export>,
+}
+
+impl Found {
+    /// Nothing yet.
+    fn new(kind: PlatformKind) -> Self {
+        Self {
+            kind,
+            node: String::new(),
+            cluster: Vec::new(),
+            guests: Vec::new(),
+            notes: Vec::new(),
+            exclude: Vec::new(),
+            exports: Vec::new(),
+        }
+    }
+
+    /// What the manifest says of it.
+    fn platform(self) -> Platform {
+        let Self { kind, node, cluster, notes, .. } = self;
+        Platform { kind, node, cluster, guests: self.guests.into_iter().map(|one| one.guest).collect(), notes }
+    }
+
+    fn note(&mut self, text: impl Into<String>) {
+        self.notes.push(Note { gap: false, text: text.into() });
+    }
 }
 
 /// A guest, and what of the host's storage is its own.
@@ -73,8 +128,32 @@ struct One {
     archive: Option<Archive>,
     /// Block devices that its backup brings back, or that are made anew.
     volumes: Vec<Volume>,
+    /// What of the host it lies on.
+    parts: Vec<Part>,
     /// Why it would not come back as it is, if so.
     lost: Option<String>,
+}
+
+impl One {
+    /// A guest whose data lies on the host itself.
+    fn new(id: impl Into<String>, name: &str, kind: GuestKind) -> Self {
+        let name = printable(name);
+        let guest = Guest { id: id.into(), name, kind, starts: false, order: None, archive: None, notes: Vec::new() };
+        Self { guest, archive: None, volumes: Vec::new(), parts: Vec::new(), lost: None }
+    }
+
+    fn note(&mut self, text: impl Into<String>) {
+        self.guest.notes.push(Note { gap: false, text: text.into() });
+    }
+
+    /// It would not come back as it is.
+    fn lose(&mut self, why: &str) {
+        self.guest.notes.push(Note { gap: true, text: why.to_owned() });
+        self.lost = Some(match self.lost.take() {
+            Some(lost) => format!("{lost}; {why}"),
+            None => why.to_owned(),
+        });
+    }
 }
 
 /// A block device of a guest.
@@ -112,13 +191,23 @@ pub(super) struct Guests {
 
 /// Looks for every platform.
 pub(super) fn look(source: &Source, policy: &Policy, aside: &mut Aside, gaps: &mut Vec<Gap>) -> Guests {
-    let found = ALL.iter().filter_map(|one| one.look(source, policy, aside, gaps)).collect();
+    let all = std::iter::once(&(&proxmox::Proxmox as &dyn Hypervisor)).chain(OTHERS);
+    let found = all.filter_map(|one| one.look(source, policy, aside, gaps)).collect();
     Guests { found, policy: policy.clone() }
 }
 
+/// Guests of all platforms but Proxmox, as far as they are known without a capture: where the host's own storage is not captured is told
+/// by a backup.
+pub fn beside_proxmox(root: &Path, policy: &Policy) -> (Vec<Platform>, Vec<Gap>) {
+    let (mut aside, mut gaps) = (Aside::default(), Vec::new());
+    let source = Source::new(root);
+    let found = OTHERS.iter().filter_map(|one| one.look(&source, policy, &mut aside, &mut gaps));
+    (found.map(Found::platform).collect(), gaps)
+}
+
 impl Guests {
-    /// Takes the guests' own devices, with all that lies on them, off the layout: a restore makes what they lay on and leaves it empty, and each
-    /// comes back with its guest. Gives the word on each.
+    /// Takes the guests' own devices, with all that lies on them, off the layout: a restore makes what they lay on and leaves it empty,
+    /// and each comes back with its guest. Gives the word on each.
     pub(super) fn take_out(&self, layout: &mut Layout) -> Vec<Item> {
         let volumes = || self.found.iter().flat_map(|found| &found.guests).flat_map(|one| &one.volumes);
         let owned: Vec<(NodeId, &str)> = layout
@@ -147,8 +236,8 @@ impl Guests {
         self.found.iter().flat_map(|found| found.exclude.clone()).collect()
     }
 
-    /// The word on each guest, and what the manifest says of them. `coverage` is that of the storage; archives that it does not bring back are
-    /// referenced by their digest, kept in `state`.
+    /// The word on each guest, and what the manifest says of them. `coverage` is that of the storage; archives that it does not bring
+    /// back are referenced by their digest, kept in `state`.
     pub(super) fn settle(
         self,
         source: &Source,
@@ -160,9 +249,10 @@ impl Guests {
     ) -> Vec<Platform> {
         let mut digests = digests::Digests::open(state);
         let mut platforms = Vec::new();
-        for found in self.found {
-            let mut guests = Vec::new();
-            for mut one in found.guests {
+        for mut found in self.found {
+            exports::keep(&mut found, state, |path| is_captured(layout, coverage, path), gaps);
+            for one in &mut found.guests {
+                parts::settle(one, found.kind, source, layout, coverage);
                 one.guest.archive = one.archive.take().map(|mut archive| {
                     if is_captured(layout, coverage, Path::new(&archive.path)) {
                         archive.held = Held::Captured;
@@ -176,13 +266,11 @@ impl Guests {
                     }
                     archive
                 });
-                let item = word(&one, found.kind, waivers, self.policy.fail);
+                let item = word(one, found.kind, waivers, self.policy.fail);
                 coverage.unused_waivers.retain(|waiver| !names(&one.guest).iter().any(|name| fits(waiver, name)));
                 coverage.items.push(item);
-                guests.push(one.guest);
             }
-            let (kind, node, cluster, notes) = (found.kind, found.node, found.cluster, found.notes);
-            platforms.push(Platform { kind, node, cluster, guests, notes });
+            platforms.push(found.platform());
         }
         digests.close();
         platforms

@@ -36,14 +36,7 @@ impl Hypervisor for Proxmox {
         if !source.exists(DATABASE) {
             return None;
         }
-        let mut found = Found {
-            kind: PlatformKind::Proxmox,
-            node: String::new(),
-            cluster: Vec::new(),
-            guests: Vec::new(),
-            notes: Vec::new(),
-            exclude: Vec::new(),
-        };
+        let mut found = Found::new(PlatformKind::Proxmox);
         match keep(source, aside) {
             Ok((tree, laid_over)) => {
                 if laid_over {
@@ -94,7 +87,7 @@ pub fn read(database: &Path) -> anyhow::Result<Tree> {
 }
 
 /// Gives `copy` the owner, the permissions and the times of `original`.
-fn like(original: &Path, copy: &Path) -> std::io::Result<()> {
+pub(super) fn like(original: &Path, copy: &Path) -> std::io::Result<()> {
     let meta = fs::metadata(original)?;
     chown(copy, Some(meta.uid()), Some(meta.gid()))?;
     fs::set_permissions(copy, fs::Permissions::from_mode(meta.mode() & 0o7777))?;
@@ -193,6 +186,7 @@ fn one(
         },
         archive,
         volumes,
+        parts: Vec::new(),
         lost: (!lost.is_empty()).then(|| lost.join("; ")),
     }
 }

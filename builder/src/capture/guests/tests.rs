@@ -37,7 +37,7 @@ fn one(id: &str, archive: Option<Archive>, lost: Option<&str>) -> One {
     let guest = Guest {
         id: id.to_owned(),
         name: "web".to_owned(),
-        kind: manifest::host::GuestKind::Machine,
+        kind: GuestKind::Machine,
         starts: true,
         order: None,
         archive,
@@ -47,7 +47,7 @@ fn one(id: &str, archive: Option<Archive>, lost: Option<&str>) -> One {
     let lv = |name: &str| Place::Lv { group: "pve".to_owned(), name: name.to_owned() };
     let snapshots = Place::LvsLike { group: "pve".to_owned(), prefix: "snap_vm-100-disk-0_".to_owned() };
     let volumes = vec![volume(lv("vm-100-disk-0")), volume(lv("root")), volume(snapshots)];
-    One { guest, archive: None, volumes, lost: lost.map(str::to_owned) }
+    One { guest, archive: None, volumes, parts: Vec::new(), lost: lost.map(str::to_owned) }
 }
 
 fn archive(held: Held) -> Archive {
@@ -74,14 +74,7 @@ fn a_guests_devices_go_with_all_that_lies_on_them_and_what_is_mounted_stays() {
         subvolume: None,
     };
     let mut layout = Layout { nodes, mounts: vec![mount] };
-    let found = Found {
-        kind: PlatformKind::Proxmox,
-        node: "pve".to_owned(),
-        cluster: Vec::new(),
-        guests: vec![one("100", None, None)],
-        notes: Vec::new(),
-        exclude: Vec::new(),
-    };
+    let found = Found { guests: vec![one("100", None, None)], ..Found::new(PlatformKind::Proxmox) };
     let items = Guests { found: vec![found], policy: Policy::default() }.take_out(&mut layout);
     let left: Vec<&str> = layout.nodes.iter().map(|node| node.path.as_str()).collect();
     assert_eq!(left, ["/dev/pve/vm-100-disk-1", "/dev/pve/root", "/dev/system"]);

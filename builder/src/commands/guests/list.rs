@@ -1,22 +1,34 @@
-//! `lifeboat guests list`: guests of a Proxmox node, their newest backups, and what would not come back.
+//! `lifeboat guests list`: guests of this host, the newest backups of those of Proxmox, and what would not come back.
 
-use guests::coverage::{Backup, Finding, Policy, Weight, findings, newest};
-use guests::inventory::{Guest, Kind};
-use guests::proxmox::inventory::{Inventory, Unread};
+use std::path::Path;
+
+use ::guests::coverage::{Backup, Finding, Policy, Weight, findings, newest};
+use ::guests::inventory::{Guest, Kind};
+use ::guests::proxmox::inventory::{Inventory, Unread};
 use jiff::{SignedDuration, Zoned};
+use manifest::host::{Gap, GuestKind, Note, Platform};
 use serde::Serialize;
 
 use crate::capture::guests::archives::{self, Looked};
-use crate::capture::guests::proxmox;
+use crate::capture::guests::{self, proxmox};
 use crate::cli::ListGuests;
 use crate::commands::Context;
 use crate::exit::{Exit, refusal};
 
-/// What is printed as JSON.
+/// What is printed as JSON: the fields of a node of Proxmox, where this host is one, and the other platforms.
 #[derive(Serialize)]
 struct Listed {
     schema: u32,
     verdict: &'static str,
+    #[serde(flatten)]
+    node: Option<Node>,
+    others: Vec<Platform>,
+    unasked: Vec<Gap>,
+}
+
+/// A node of Proxmox.
+#[derive(Serialize)]
+struct Node {
     platform: &'static str,
     node: String,
     nodes: Vec<String>,
@@ -35,21 +47,31 @@ struct Row {
 }
 
 pub(super) fn run(context: &Context, args: &ListGuests) -> anyhow::Result<Exit> {
-    let tree = proxmox::read(&args.database)?;
+    let policy = guests::Policy { libvirt: args.libvirt.clone(), ..guests::Policy::default() };
+    let (others, unasked) = guests::beside_proxmox(&args.root, &policy);
+    let usual = args.root.join(proxmox::DATABASE.trim_start_matches('/'));
+    let none = others.is_empty() && unasked.is_empty();
+    // Where there is nothing at all, the error names the file that a node would have.
+    let database = args.database.clone().or_else(|| (none || usual.exists()).then_some(usual));
+    let node = database.map(|database| of_proxmox(args, &database)).transpose()?;
+    let lost = |platform: &Platform| platform.guests.iter().any(|guest| guest.notes.iter().any(|note| note.gap));
+    let gap = node.as_ref().is_some_and(Node::has_gap) || others.iter().any(lost) || !unasked.is_empty();
+    let listed = Listed { schema: 1, verdict: if gap { "gaps" } else { "covered" }, node, others, unasked };
+    context.print(&listed, || text(&listed))?;
+    Ok(if gap { Exit::Warnings } else { Exit::Done })
+}
+
+fn of_proxmox(args: &ListGuests, database: &Path) -> anyhow::Result<Node> {
+    let tree = proxmox::read(database)?;
     let inventory = Inventory::of(&tree);
     let node = node(args, &inventory.nodes)?;
     let (storages, backups) = archives::backups(&archives::storages(&tree)?, &node, &args.root);
     let policy = Policy { now: Zoned::now().datetime(), most_age: SignedDuration::from_secs(args.max_age) };
     let guests: Vec<Guest> = inventory.guests.into_iter().filter(|guest| guest.node == node).collect();
     let findings = findings(&guests, &backups, policy);
-    let unread: Vec<Unread> = inventory.unread.into_iter().filter(|unread| unread.node == node).collect();
-    let gap = findings.iter().any(|finding| finding.weight == Weight::Gap)
-        || !unread.is_empty()
-        || storages.iter().any(|storage| storage.archives.is_none());
+    let unread = inventory.unread.into_iter().filter(|unread| unread.node == node).collect();
     let row = |guest: Guest| Row { newest: newest(&guest, &backups).cloned(), guest };
-    let listed = Listed {
-        schema: 1,
-        verdict: if gap { "gaps" } else { "covered" },
+    Ok(Node {
         platform: "proxmox",
         node,
         nodes: inventory.nodes,
@@ -58,9 +80,15 @@ pub(super) fn run(context: &Context, args: &ListGuests) -> anyhow::Result<Exit> 
         guests: guests.into_iter().map(row).collect(),
         unread,
         findings,
-    };
-    context.print(&listed, || text(&listed))?;
-    Ok(if gap { Exit::Warnings } else { Exit::Done })
+    })
+}
+
+impl Node {
+    fn has_gap(&self) -> bool {
+        self.findings.iter().any(|finding| finding.weight == Weight::Gap)
+            || !self.unread.is_empty()
+            || self.storages.iter().any(|storage| storage.archives.is_none())
+    }
 }
 
 fn node(args: &ListGuests, nodes: &[String]) -> anyhow::Result<String> {
@@ -78,6 +106,25 @@ fn node(args: &ListGuests, nodes: &[String]) -> anyhow::Result<String> {
 }
 
 fn text(listed: &Listed) -> String {
+    let mut text = listed.node.as_ref().map(text_of_node).unwrap_or_default();
+    listed.others.iter().for_each(|platform| text += &text_of(platform));
+    listed.unasked.iter().for_each(|gap| text += &format!("NOT READ: {}: {}\n", gap.what, gap.why));
+    text
+}
+
+fn text_of(platform: &Platform) -> String {
+    let word = |note: &Note| format!("    {}: {}\n", if note.gap { "GAP" } else { "note" }, note.text);
+    let mut text = format!("{}\n", platform.kind);
+    text.extend(platform.notes.iter().map(word));
+    for guest in &platform.guests {
+        let kind = if guest.kind == GuestKind::Machine { "machine" } else { "container" };
+        text += &format!("{kind} {} {}\n", guest.id, guest.name);
+        text.extend(guest.notes.iter().map(word));
+    }
+    text
+}
+
+fn text_of_node(listed: &Node) -> String {
     let member = if listed.clustered { ", member of a cluster" } else { "" };
     let mut text = format!("node {}{member}\n", listed.node);
     for storage in &listed.storages {
