@@ -50,7 +50,7 @@ fn a_host_with_systemd_boot_comes_back_by_its_entry_and_by_the_removable_path() 
 
 /// The loader leaves its name in a variable.
 fn started_by_it(running: &mut Running) -> anyhow::Result<()> {
-    let name = running.output("tr -d '\\000' </sys/firmware/efi/efivars/LoaderInfo-*", LIMIT)?;
+    let name = running.output("cat /sys/firmware/efi/efivars/LoaderInfo-* | tr -d '\\000'", LIMIT)?;
     assert!(name.contains("systemd-boot"), "{name}");
     Ok(())
 }
