@@ -13,7 +13,7 @@ const BEFORE: &str = ".before-restore";
 
 /// A file's text; none where it is no file, or behind a link.
 pub fn text(root: &Path, path: &str) -> Option<String> {
-    is_straight(root, path).then(|| fs::read_to_string(root.join(path)).ok())?
+    (is_straight(root, path) && !is_link(root, path)).then(|| fs::read_to_string(root.join(path)).ok())?
 }
 
 /// Writes `path` anew, with these permissions. The folders that it needs are made.
@@ -21,6 +21,7 @@ pub fn text(root: &Path, path: &str) -> Option<String> {
 /// # Errors
 /// When it cannot be written, or a link is on the way.
 pub fn put(root: &Path, path: &str, text: &str, mode: u32, reason: &str, done: &mut Adaptation) -> io::Result<()> {
+    refuse_link(root, path)?;
     within(root, path, |whole| {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(whole)?;
         file.write_all(text.as_bytes())
@@ -43,6 +44,8 @@ pub fn folder(root: &Path, path: &str, mode: u32) -> io::Result<()> {
 /// As [`put`].
 pub fn change(root: &Path, path: &str, text: &str, reason: &str, done: &mut Adaptation) -> io::Result<()> {
     let kept = format!("{path}{BEFORE}");
+    refuse_link(root, path)?;
+    refuse_link(root, &kept)?;
     within(root, path, |whole| {
         fs::copy(whole, root.join(&kept))?;
         // In place: owner and permissions stay.
@@ -94,6 +97,15 @@ fn within(root: &Path, path: &str, act: impl FnOnce(&Path) -> io::Result<()>) ->
     acted
 }
 
+/// A link that is absolute leads to the rescue's own files, not to the restored system's.
+fn is_link(root: &Path, path: &str) -> bool {
+    fs::symlink_metadata(root.join(path)).is_ok_and(|found| found.is_symlink())
+}
+
+fn refuse_link(root: &Path, path: &str) -> io::Result<()> {
+    if is_link(root, path) { Err(io::Error::other(format!("/{path} is a link"))) } else { Ok(()) }
+}
+
 /// Whether no link is on the way to `path`: one could lead out of the restored system, or to a filesystem that is not encrypted.
 pub fn is_straight(root: &Path, path: &str) -> bool {
     let plain = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
@@ -132,6 +144,13 @@ mod tests {
         assert!(put(root.path(), "../hosts", "x", 0o644, "why", &mut done).is_err());
         assert_eq!(text(root.path(), "etc/hosts"), None);
         assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+        // Nor one in the file's own place.
+        fs::write(outside.path().join("file"), "theirs").unwrap();
+        symlink(outside.path().join("file"), root.path().join("hosts")).unwrap();
+        assert!(put(root.path(), "hosts", "x", 0o644, "why", &mut done).is_err());
+        assert!(change(root.path(), "hosts", "x", "why", &mut done).is_err());
+        assert_eq!(text(root.path(), "hosts"), None);
+        assert_eq!(fs::read_to_string(outside.path().join("file")).unwrap(), "theirs");
         assert!(done.places.is_empty());
     }
 }
