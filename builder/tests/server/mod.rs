@@ -31,13 +31,13 @@ pub struct Server {
     _script: Child,
 }
 
-/// The server, started now if it is not there yet.
+/// The server, started now if it is not there yet. One that did not start is not tried again for each test.
 pub fn server() -> &'static Server {
-    static SERVER: OnceLock<Server> = OnceLock::new();
-    SERVER.get_or_init(start)
+    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
+    SERVER.get_or_init(start).as_ref().expect("the S3 server did not start; are scripts/s3/packages.txt installed?")
 }
 
-fn start() -> Server {
+fn start() -> Option<Server> {
     // The one before is gone, for this folder is named after the build; what it left is of no use.
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("s3-{}", std::process::id()));
     let _ = fs::remove_dir_all(&folder);
@@ -52,19 +52,15 @@ fn start() -> Server {
         .unwrap();
     let lines: Vec<String> =
         BufReader::new(script.stdout.take().unwrap()).lines().take(4).map(Result::unwrap).collect();
-    let value = |name: &str| {
-        let line = lines.iter().find_map(|line| line.strip_prefix(name));
-        line.unwrap_or_else(|| panic!("the S3 server did not start; are scripts/s3/packages.txt installed? {folder:?}"))
-            .to_owned()
-    };
-    Server {
-        endpoint: value("endpoint="),
-        ca: value("ca="),
-        access: value("access="),
-        secret: value("secret="),
+    let value = |name: &str| Some(lines.iter().find_map(|line| line.strip_prefix(name))?.to_owned());
+    Some(Server {
+        endpoint: value("endpoint=")?,
+        ca: value("ca=")?,
+        access: value("access=")?,
+        secret: value("secret=")?,
         folder,
         _script: script,
-    }
+    })
 }
 
 /// A port that is free now, and the one after it too.
