@@ -39,6 +39,9 @@ pub struct Config {
     /// Paths and patterns that are left out, beside the default list.
     #[serde(default)]
     pub exclude: Vec<String>,
+    /// Volumes of LVM and ZFS that are archived block by block: those of guests, or of programs that write to them directly.
+    #[serde(default)]
+    pub blocks: Vec<String>,
     /// Devices and mount points that need not be captured, each with a reason.
     #[serde(default)]
     pub waive: Vec<Waiver>,
@@ -202,6 +205,7 @@ const KEYS: &[&str] = &[
     "compress",
     "stale_after_days",
     "exclude",
+    "blocks",
     "waive",
     "preview",
     "hook",

@@ -1,10 +1,14 @@
-//! Commands whose output is captured as a file: which they are, where the file lies, and what a failure says to whom.
+//! Files of a snapshot that are none of the host's: what commands write, and volumes read block by block. Where they lie, and what a failure
+//! says to whom.
 
+use std::fs::File;
 use std::io::{self, Read};
+use std::path::PathBuf;
 
 use exec::{ExecError, Flow};
 use vault::EntryPath;
 
+use crate::capture::blocks;
 use crate::cli;
 use crate::config::{Config, Limit, Line, OnFailure, apart};
 use crate::exit::{Exit, refusal};
@@ -19,17 +23,34 @@ pub struct Feed {
     pub path: EntryPath,
     /// Without it there is to be no snapshot.
     pub needed: bool,
-    command: exec::Command,
+    from: Origin,
+}
+
+enum Origin {
+    Command(exec::Command),
+    Device(PathBuf),
 }
 
 impl Feed {
-    /// Starts the command. It ends with `stop`.
+    /// A volume of the host.
+    #[must_use]
+    pub fn volume(read: &blocks::Read) -> Option<Self> {
+        let path = EntryPath::new(read.file.as_bytes())?;
+        Some(Self { path, needed: false, from: Origin::Device(read.device.clone()) })
+    }
+
+    /// Starts the command, which ends with `stop`, or opens the device.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// When it cannot be started or opened.
     pub fn open(&self, stop: Option<&Flag>) -> io::Result<Box<dyn Read>> {
-        let flow = self.command.clone().flow(stop.cloned());
-        Ok(Box::new(Reported(flow.map_err(|error| brief(&error))?)))
+        match &self.from {
+            Origin::Command(command) => {
+                let flow = command.clone().flow(stop.cloned());
+                Ok(Box::new(Reported(flow.map_err(|error| brief(&error))?)))
+            }
+            Origin::Device(path) => Ok(Box::new(File::open(path)?)),
+        }
     }
 }
 
@@ -82,7 +103,7 @@ pub fn configured(config: &Config, host: bool) -> Result<Vec<Feed>, String> {
 
 fn feed(path: EntryPath, name: &str, line: &Line, limit: Limit<7200>, needed: bool) -> Feed {
     let command = line.command(&format!("stream {name}")).limit(limit.0).env("LIFEBOAT_PHASE", "stream");
-    Feed { path, needed, command }
+    Feed { path, needed, from: Origin::Command(command) }
 }
 
 /// A flow whose error says on standard error what the command said, and to the engine only how it ended: a manifest lies in clear.

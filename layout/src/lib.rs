@@ -10,6 +10,7 @@
 //! graph with its name, so that coverage can say that it is not captured.
 
 pub mod blkid;
+pub mod blocks;
 pub mod btrfs;
 pub mod crypttab;
 pub mod disk;

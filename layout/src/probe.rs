@@ -4,25 +4,31 @@
 //! opaque), and what it holds a second node on it, so that a volume group's volumes lie on the physical volume and
 //! not on the bare partition.
 
+mod lvm;
+mod mounts;
+mod zfs;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::btrfs::Btrfs;
 use crate::disk::{Disk, Table};
 use crate::ext::Ext;
 use crate::gpt::{BIOS_BOOT, Partition};
-use crate::graph::{Kind, Layout, Mount, Node, NodeId, Opaque, Volatile};
+use crate::graph::{Kind, Layout, Node, NodeId, Opaque, Volatile};
 use crate::lsblk::{BlockDevice, partition_number};
 use crate::luks::Luks;
+use crate::lvm::Form;
 use crate::lvm::report::Report;
-use crate::lvm::{Form, LogicalVolume, PhysicalVolume};
 use crate::md::Array;
-use crate::mountinfo::{MountEntry, visible};
+use crate::mountinfo::MountEntry;
 use crate::swap::Swap;
 use crate::units::Bytes;
 use crate::vfat::Vfat;
 use crate::xfs::Xfs;
+use crate::zfs::GUEST;
 use crate::zfs::report::Report as ZfsReport;
-use crate::zfs::{Dataset, GUEST};
+
+use zfs::is_zvol;
 
 /// What reading a device gave.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -264,26 +270,6 @@ impl<'a> Assembly<'a> {
         Some(below.clone())
     }
 
-    fn logical_volume(&self, device: &BlockDevice) -> Option<LogicalVolume> {
-        let found = self.stacks.lvm.logical.iter().find(|(volume, _)| volume.path() == device.path);
-        found.map(|(volume, _)| volume.clone())
-    }
-
-    fn physical_volume(&self, device: &BlockDevice) -> Option<PhysicalVolume> {
-        let found = self.stacks.lvm.volumes.iter().find(|found| found.device == device.path);
-        found.map(|found| found.volume.clone())
-    }
-
-    /// A pool's data and metadata, a mirror's legs, and the device that the kernel puts between a pool and its volumes.
-    fn is_inside_volume(&self, device: &BlockDevice) -> bool {
-        let Some(name) = device.path.strip_prefix("/dev/mapper/") else { return false };
-        // `-real` and `-cow` are what a volume with a snapshot and the snapshot lie on; a `-` in a volume's own name is doubled.
-        let inner = ["-tpool", "-real", "-cow"].iter().find_map(|suffix| name.strip_suffix(suffix));
-        let outer = inner.map(|volume| format!("/dev/mapper/{volume}"));
-        let is_known = |path: &String| self.stacks.lvm.logical.iter().any(|(volume, _)| volume.path() == *path);
-        self.stacks.lvm.hidden.iter().any(|hidden| hidden == name) || outer.as_ref().is_some_and(is_known)
-    }
-
     /// A DOS table's extended partition, which holds others and nothing of its own.
     fn is_extended(&self, device: &BlockDevice) -> bool {
         let Some(disk) = device.parents.first().filter(|_| device.kind == "part") else { return false };
@@ -303,82 +289,6 @@ impl<'a> Assembly<'a> {
         in_array || pool || self.stacks.zfs.pools.iter().any(|found| found.devices.contains(&device.path))
     }
 
-    /// The dataset that a device shows.
-    fn zvol(&self, device: &BlockDevice) -> Option<&'a Dataset> {
-        let name = self.stacks.zfs.volumes.get(&device.kname)?;
-        self.stacks.zfs.datasets.iter().find(|dataset| dataset.name == *name && dataset.volume.is_some())
-    }
-
-    /// A volume of ZFS, or something that lies on one.
-    fn is_on_zvol(&self, device: &BlockDevice) -> bool {
-        let parents = device.parents.iter().filter_map(|name| self.devices.iter().find(|other| other.kname == *name));
-        // lsblk's tree has no circles.
-        is_zvol(device) || parents.into_iter().any(|parent| self.is_on_zvol(parent))
-    }
-
-    /// A partition inside a volume of ZFS: the volume is a guest's disk, and what is in it is the guest's affair.
-    fn is_inside_guest(&self, device: &BlockDevice) -> bool {
-        let disk = device.parents.first().filter(|_| device.kind == "part");
-        disk.and_then(|name| self.devices.iter().find(|other| other.kname == *name)).is_some_and(is_zvol)
-    }
-
-    /// Pools, on the nodes of their devices. One that has a device that is none of the host's is not made again.
-    fn add_pools(&mut self) {
-        for found in &self.stacks.zfs.pools {
-            let node = |path: &String| {
-                let device = self.devices.iter().find(|device| device.path == *path)?;
-                self.top.get(device.kname.as_str()).cloned()
-            };
-            let on: Vec<NodeId> = found.devices.iter().filter_map(node).collect();
-            let mut pool = found.pool.clone();
-            if on.len() < found.devices.len() && pool.hindrance.is_none() {
-                pool.hindrance = Some("one of its devices is a file, or is not shown by lsblk".to_owned());
-            }
-            let id = self.unique(format!("pool:{}", pool.name), &pool.guid);
-            self.layout.nodes.push(Node { id, on, path: pool.name.clone(), size: found.size, kind: Kind::Pool(pool) });
-        }
-    }
-
-    /// Filesystems of ZFS, which have no device, or volumes whose device is hidden.
-    fn add_unseen_datasets(&mut self, volumes: bool) {
-        for dataset in self.stacks.zfs.datasets.iter().filter(|dataset| dataset.volume.is_some() == volumes) {
-            let id = NodeId(format!("dataset:{}", dataset.name));
-            let pool = self.stacks.zfs.pools.iter().find(|found| found.pool.name == dataset.pool());
-            let Some(pool) = pool.filter(|_| !self.ids.contains(&id)) else { continue };
-            self.ids.insert(id.clone());
-            let size = dataset.volume.as_ref().map_or(pool.size, |volume| volume.size);
-            let (on, path) = (vec![NodeId(format!("pool:{}", pool.pool.name))], dataset.name.clone());
-            self.layout.nodes.push(Node { id: id.clone(), on, path, size, kind: Kind::Dataset(dataset.clone()) });
-            if dataset.volume.is_some() {
-                let device = BlockDevice { path: dataset.name.clone(), size, ..BlockDevice::default() };
-                let opaque = Kind::Opaque(Opaque { what: INACTIVE.into() });
-                self.add(format!("raw:{}", dataset.name), &device, vec![id], opaque);
-            }
-        }
-    }
-
-    /// Groups without volumes, and volumes without a device: those that are not active. What these hold cannot be read.
-    fn add_unseen_volumes(&mut self) {
-        let report = &self.stacks.lvm;
-        for group in &report.groups {
-            self.group(&group.name);
-        }
-        for (volume, size) in &report.logical {
-            let id = format!("lv:{}", volume.uuid);
-            if self.ids.contains(&NodeId(id.clone())) {
-                continue;
-            }
-            let device = BlockDevice { path: volume.path(), size: *size, ..BlockDevice::default() };
-            let on = self.below(&device);
-            let id = self.add(id, &device, on, Kind::Lv(volume.clone()));
-            // A pool has nothing of its own to read.
-            if !matches!(volume.form, Form::ThinPool { .. }) {
-                let opaque = Kind::Opaque(Opaque { what: INACTIVE.into() });
-                self.add(format!("raw:{}", device.path), &device, vec![id], opaque);
-            }
-        }
-    }
-
     /// What a device lies on: a volume on its group, or on its pool; anything else on what its parents hold.
     fn below(&mut self, device: &BlockDevice) -> Vec<NodeId> {
         if let Some(dataset) = self.zvol(device) {
@@ -393,25 +303,6 @@ impl<'a> Assembly<'a> {
             return found.map(|pool| NodeId(format!("lv:{}", pool.uuid))).into_iter().collect();
         }
         self.group(&volume.group).into_iter().collect()
-    }
-
-    /// The node of a volume group, made with the first of its volumes.
-    fn group(&mut self, name: &str) -> Option<NodeId> {
-        let group = self.stacks.lvm.groups.iter().find(|group| group.name == name)?;
-        let id = NodeId(format!("vg:{}", group.uuid));
-        if !self.ids.contains(&id) {
-            let volumes = self.stacks.lvm.volumes.iter().filter(|found| found.group == name);
-            let extents: u64 = volumes.clone().map(|found| found.volume.extents).sum();
-            self.ids.insert(id.clone());
-            self.layout.nodes.push(Node {
-                id: id.clone(),
-                on: volumes.map(|found| NodeId(format!("pv:{}", found.volume.uuid))).collect(),
-                path: format!("/dev/{name}"),
-                size: Bytes(extents.saturating_mul(group.extent.0)),
-                kind: Kind::Vg(group.clone()),
-            });
-        }
-        Some(id)
     }
 
     /// Adds another device to a btrfs that was met before: the filesystem's node. None where it is the first, or a clone of one.
@@ -452,77 +343,6 @@ impl<'a> Assembly<'a> {
         self.ids.insert(id.clone());
         id
     }
-
-    /// One mount for each filesystem, and for each subvolume: its first visible one that shows its root folder. Others are second views.
-    fn add_mounts(&mut self, entries: &[MountEntry]) {
-        let mut seen: BTreeSet<String> = BTreeSet::new();
-        let shown: Vec<&MountEntry> = visible(entries).into_iter().filter(|entry| !entry.is_pseudo()).collect();
-        for entry in &shown {
-            // A snapshot that somebody looked into.
-            if entry.fstype == "zfs" && entry.source.contains('@') {
-                continue;
-            }
-            let device = self.devices.iter().find(|device| device.number == entry.number);
-            let device = device.or_else(|| self.devices.iter().find(|device| device.path == entry.source));
-            let node = device.and_then(|device| self.top.get(device.kname.as_str()).cloned());
-            let node = node.or_else(|| self.dataset_node(entry));
-            let key = device.map_or_else(|| entry.number.clone(), |device| device.kname.clone());
-            let kind = node.as_ref().and_then(|id| self.layout.node(id)).map(|node| &node.kind);
-            let subvolume = match kind {
-                Some(Kind::Btrfs(btrfs)) => shown_subvolume(btrfs, &entry.root),
-                _ => None,
-            };
-            let described = kind.is_some_and(|kind| !matches!(kind, Kind::Opaque(_)));
-            let key = match (&node, &subvolume) {
-                (Some(node), Some(subvolume)) => format!("{node}/{subvolume}"),
-                _ => key,
-            };
-            if seen.contains(&key) || (described && entry.root != "/" && subvolume.is_none()) {
-                continue;
-            }
-            seen.insert(key);
-            let node = node.unwrap_or_else(|| self.add_source(entry));
-            self.name_unread(&node, &entry.fstype);
-            let (path, fstype, options) = (entry.path.clone(), entry.fstype.clone(), entry.options.clone());
-            self.layout.mounts.push(Mount { node, path, fstype, options, subvolume });
-        }
-    }
-
-    /// The dataset that a mount shows.
-    fn dataset_node(&self, entry: &MountEntry) -> Option<NodeId> {
-        let id = NodeId(format!("dataset:{}", entry.source));
-        (entry.fstype == "zfs" && self.layout.node(&id).is_some()).then_some(id)
-    }
-
-    /// The kernel knows what it mounted, where reading the device told nothing.
-    fn name_unread(&mut self, id: &NodeId, fstype: &str) {
-        let node = self.layout.nodes.iter_mut().find(|node| node.id == *id);
-        if let Some(Node { kind: Kind::Opaque(opaque), .. }) = node
-            && opaque.what == "unknown"
-        {
-            opaque.what = fstype.to_owned();
-        }
-    }
-
-    /// A mounted filesystem that lies on no block device known here: a network share, an overlay, a pool.
-    fn add_source(&mut self, entry: &MountEntry) -> NodeId {
-        let id = self.unique(format!("mount:{}", entry.path), &entry.number);
-        let kind = Kind::Opaque(Opaque { what: entry.fstype.clone() });
-        let node = Node { id: id.clone(), on: Vec::new(), path: entry.source.clone(), size: Bytes(0), kind };
-        self.layout.nodes.push(node);
-        id
-    }
-}
-
-/// The subvolume that a mount with this root folder shows; none where it shows an inner folder.
-fn shown_subvolume(btrfs: &Btrfs, root: &str) -> Option<String> {
-    let path = root.trim_start_matches('/');
-    (path.is_empty() || btrfs.subvolumes.iter().any(|one| one.path == path)).then(|| path.to_owned())
-}
-
-/// The device of a volume of ZFS, by the kernel's name.
-fn is_zvol(device: &BlockDevice) -> bool {
-    device.kname.strip_prefix("zd").is_some_and(|rest| rest.starts_with(|digit: char| digit.is_ascii_digit()))
 }
 
 /// The name below `/dev/mapper`.

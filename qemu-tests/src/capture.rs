@@ -65,8 +65,16 @@ impl Source {
     /// # Errors
     /// When it fails, or warns.
     pub fn create(&mut self, watch: impl FnMut(&str)) -> anyhow::Result<Duration> {
+        self.create_with("", watch)
+    }
+
+    /// As [`create`](Self::create), with more arguments.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_with(&mut self, arguments: &str, watch: impl FnMut(&str)) -> anyhow::Result<Duration> {
         let command = format!(
-            "lifeboat create {} --yes --serial {STICK_SERIAL} --identity {IDENTITY} --compress zstd --backup",
+            "lifeboat create {} --yes --serial {STICK_SERIAL} --identity {IDENTITY} --compress zstd --backup {arguments}",
             self.device()?
         );
         self.lifeboat(&command, watch)
@@ -207,7 +215,18 @@ struct Stamp {
 /// # Errors
 /// When the capture fails.
 pub fn captured() -> anyhow::Result<Captured> {
-    let folder = place::folder("vm-state")?;
+    kept("vm-state", capture)
+}
+
+/// What `capture` of the sample leaves in this folder under `target/`, made once and kept until the sample or a program changes.
+///
+/// # Errors
+/// When the capture fails.
+pub fn kept(
+    folder: &str,
+    capture: impl FnOnce(&Sample, &Path) -> anyhow::Result<Captured>,
+) -> anyhow::Result<Captured> {
+    let folder = place::folder(folder)?;
     let _alone = place::hold("capture")?;
     let sample = Sample::get()?;
     let mut programs = Vec::new();
@@ -258,7 +277,7 @@ ln new.txt folder-of-the-second/hard-link
 dd if=/bin/bash of=zoo/sparse bs=1000 seek=90000 count=100 conv=notrunc status=none
 sync";
 
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+pub(crate) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     if text.is_empty() {
         bail!("nothing to write to {}", path.display());
     }

@@ -156,7 +156,15 @@ impl Host {
     /// # Errors
     /// When the capture fails, or warns.
     pub fn captured(&self, question: &str) -> anyhow::Result<Captured> {
-        let folder = place::folder("vm-state")?.join(self.layout.name);
+        self.captured_as(self.layout.name, question)
+    }
+
+    /// As [`captured`](Self::captured), kept under a name of its own: of a host that the question changes.
+    ///
+    /// # Errors
+    /// As [`captured`](Self::captured).
+    pub fn captured_as(&self, name: &str, question: &str) -> anyhow::Result<Captured> {
+        let folder = place::folder("vm-state")?.join(name);
         std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         let _alone = place::hold("capture")?;
         let stamp = format!("{}{}{question}{:?}{}", self.stamp, programs()?, self.layout.orders, self.secure);
@@ -171,7 +179,7 @@ impl Host {
         let list = census::take(source.machine())?;
         std::fs::write(folder.join("census-1"), list).context("writing the census")?;
         let took = source.create(|_| ())?;
-        eprintln!("    stick and snapshot of {} in {} s", self.layout.name, took.as_secs());
+        eprintln!("    stick and snapshot of {name} in {} s", took.as_secs());
         for order in self.layout.orders {
             source.order_as(order, "latest")?;
         }

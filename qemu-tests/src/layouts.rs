@@ -21,7 +21,7 @@ pub const SYSTEMD_BOOT: Layout = Layout {
     name: "systemd-boot",
     disks: &[("LBHOSTA", 1400 * MIB)],
     uefi: true,
-    orders: &["--disk LBSYSTEMD=LBHOSTA", "--disk LBDRIVER=LBHOSTA"],
+    orders: &["--disk LBSYSTEMD=LBHOSTA", "--disk LBDRIVER=LBHOSTA", "--disk LBSTUB=LBHOSTA"],
     ..Layout::USUAL
 };
 

@@ -15,6 +15,7 @@ pub mod figures;
 pub mod host;
 pub mod layouts;
 pub mod lifeboat;
+pub mod other_keys;
 pub mod place;
 pub mod progress;
 pub mod rescue;

@@ -40,6 +40,14 @@ impl Scenario {
     /// # Errors
     /// When the capture fails.
     pub fn begin(name: &'static str) -> anyhow::Result<Self> {
+        Self::begin_with(name, captured)
+    }
+
+    /// As [`begin`](Self::begin), with a stick that was captured in another way.
+    ///
+    /// # Errors
+    /// When the capture fails.
+    pub fn begin_with(name: &'static str, captured: impl FnOnce() -> anyhow::Result<Captured>) -> anyhow::Result<Self> {
         let alone = place::hold("scenario")?;
         say(&format!("scenario {name}"));
         let captured = captured()?;

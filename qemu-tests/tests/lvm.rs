@@ -26,12 +26,15 @@ const LVM: Layout = Layout {
 const VOLUMES: &str = "lvs --noheadings --separator '|' --units b --sort vg_name,lv_name -o vg_name,lv_name,lv_layout,lv_size,stripes,\
                        stripe_size,chunk_size,lv_metadata_size,zero,discards,pool_lv,vg_tags 2>/dev/null";
 
+/// The volumes that come back block by block.
+const BLOCKS: &str = "sha256sum /dev/store/raw /dev/pve/vm-1";
+
 #[test]
 fn a_host_on_lvm_boots_with_the_same_groups_volumes_and_pool() -> anyhow::Result<()> {
     let _alone = place::hold("scenario")?;
     say("scenario lvm");
     let host = Host::get(LVM)?;
-    let captured = host.captured(VOLUMES)?;
+    let captured = host.captured(&format!("{VOLUMES}; {BLOCKS}"))?;
     let folder = place::scratch("lvm")?;
 
     let patient = Patient::new("lvm", host.accel(), &folder, Bus::Sata, "LBNEWA", 2 * GIB)?
@@ -48,9 +51,9 @@ fn a_host_on_lvm_boots_with_the_same_groups_volumes_and_pool() -> anyhow::Result
     let mut differences = census::differences(&captured.census(1)?, &census::take(&mut running)?);
     differences.retain(|line| !line.contains(" etc/lvm"));
     assert_eq!(differences, Vec::<String>::new());
-    let (recorded, found) = (captured.answer()?, running.output(VOLUMES, LIMIT)?);
+    let (recorded, found) = (captured.answer()?, running.output(&format!("{VOLUMES}; {BLOCKS}"), LIMIT)?);
     let wanted: Vec<&str> = recorded.lines().filter(|line| !line.contains("|before|")).collect();
-    assert_eq!(found.lines().collect::<Vec<_>>(), wanted, "all but the snapshot `before` is as it was");
+    assert_eq!(found.lines().collect::<Vec<_>>(), wanted, "all but the snapshot `before` is as it was, and so are the blocks of two");
     for (place, source) in [
         ("/", "/dev/mapper/pve-root"),
         ("/home", "/dev/mapper/store-files"),

@@ -30,6 +30,7 @@ const FACTS: &str = "export LC_ALL=C; zpool get -H -o property,value,source ashi
      zfs get -Hp -t filesystem,volume -o name,property,value type,casesensitivity,normalization,utf8only,volblocksize; \
      findmnt -rno SOURCE,TARGET -t zfs | sort; findmnt -no UUID,FSTYPE /srv/guest; od -An -tx1 /etc/hostid; \
      mount -t zfs -o zfsutil,ro rpool/ROOT/before /mnt; \
+     sha256sum /dev/zvol/rpool/data/vm-101-disk-0; \
      for file in /srv/*/file /var/lib/vz/file /rpool/file /rpool/data/file /mnt/file; do echo $file; cat $file; done; umount /mnt";
 
 /// What is on the ESP of each disk, and its serial number.

@@ -9,6 +9,7 @@
 
 mod adapt;
 mod apply;
+mod blocks;
 mod btrfs;
 mod cards;
 mod consent;

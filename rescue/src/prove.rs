@@ -172,16 +172,19 @@ fn compare(root: &Path, entry: &Entry) -> Option<String> {
         Err(error) => return Some(error.to_string()),
     }
     let wanted = entry.content?;
-    match content(entry, &path) {
+    match File::open(&path).and_then(|file| content(entry, file)) {
         Ok(found) if found == wanted => None,
         Ok(_) => Some("content differs".to_owned()),
         Err(error) => Some(format!("reading it: {error}")),
     }
 }
 
-fn content(entry: &Entry, path: &Path) -> std::io::Result<vault::Digest> {
+/// The content hash of what should be the content of `entry`.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn content(entry: &Entry, mut file: impl Read) -> std::io::Result<vault::Digest> {
     let mut hasher = entry.content_hasher();
-    let mut file = File::open(path)?;
     let mut buffer = vec![0; 256 * 1024];
     loop {
         match file.read(&mut buffer)? {

@@ -6,6 +6,7 @@ use layout::plan::{Plan, Step};
 use vault::{EntryPath, Identities, Restore, Restored, Selection, Vault};
 
 use crate::apply::TARGET;
+use crate::blocks;
 use crate::screen::Screen;
 use crate::stop::Result;
 use crate::trust::Snapshot;
@@ -51,9 +52,10 @@ pub fn mount_points(
     restore(screen, vault, some, "boot files").map(Some)
 }
 
-/// Mount points of disks that were left out: their folders come back empty.
+/// Folders that come back empty: mount points of disks that were left out, and that of the volumes' blocks.
 pub fn left_out(plan: &Plan) -> Vec<EntryPath> {
-    plan.without.iter().filter_map(|path| EntryPath::from_argument(path.as_bytes())).collect()
+    let without = plan.without.iter().filter_map(|path| EntryPath::from_argument(path.as_bytes()));
+    without.chain(blocks::folder()).collect()
 }
 
 /// Mount points of the filesystems that are made last.
@@ -64,7 +66,11 @@ pub fn late_paths(plan: &Plan) -> impl Iterator<Item = &str> {
     })
 }
 
-fn restore(screen: &Screen, vault: &Vault, what_of: Restore<'_>, what: &'static str) -> Result<Restored> {
+/// Restores what is asked for, and says how much of `what` that was.
+///
+/// # Errors
+/// As the vault says.
+pub fn restore(screen: &Screen, vault: &Vault, what_of: Restore<'_>, what: &'static str) -> Result<Restored> {
     let meter = screen.meter(what);
     let request = Restore { owner: true, progress: &meter, ..what_of };
     let restored = vault.restore(&request)?;

@@ -21,7 +21,7 @@ use crate::stick::write_durably;
 use crate::stop::{Code, DiskState, OrStop, Result, Stop};
 use crate::trust::{self, Snapshot, Trusted};
 use crate::wake::{self, Awake};
-use crate::{extra, guard, membership, planning, restore, resume, saved, unlock};
+use crate::{blocks, extra, guard, membership, planning, restore, resume, saved, unlock};
 
 /// How long somebody may step in before an order is carried out.
 const STEP_IN: Duration = Duration::from_secs(3);
@@ -242,6 +242,7 @@ fn carry_out(screen: &Screen, awake: &Awake, trusted: &Trusted, agreed: &Agreed)
         restore::remove_new_lost_found(plan, prove::lost_and_found(&trusted.vault, snapshot, key)?);
     }
     let mut restored = restore::everything(screen, &trusted.vault, snapshot, key, plan, from == Start::Trees)?;
+    restored.problems.extend(blocks::fill(screen, &trusted.vault, snapshot, key, plan)?);
     // From here on it may boot: every file is in place.
     begin_stage(screen, &journal, "boot files")?;
     DiskState::Bootable.set();
@@ -262,7 +263,10 @@ fn carry_out(screen: &Screen, awake: &Awake, trusted: &Trusted, agreed: &Agreed)
     };
     seconds.push(("adapt", kernel::uptime()));
     begin_stage(screen, &journal, "prove")?;
-    let proof = prove::prove(screen, &trusted.vault, snapshot, key, &adaptation, &restore::left_out(plan))?;
+    let mut proof = prove::prove(screen, &trusted.vault, snapshot, key, &adaptation, &restore::left_out(plan))?;
+    let (volumes, differences) = blocks::compare(&trusted.vault, snapshot, key, plan)?;
+    proof.entries += volumes;
+    proof.differences.extend(differences);
     seconds.push(("prove", kernel::uptime()));
     let mut report = begin_report(snapshot, plan, *order, &journal, seconds, &restored);
     report.saved = saved::folders(&awake.stick, &journal.stamp, plan);

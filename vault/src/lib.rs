@@ -55,7 +55,7 @@ pub use path::{EntryPath, escape, unescape};
 pub use private::{Private, PrivateRef};
 pub use progress::Progress;
 pub use prune::{Named, Prune, PrunePlan, Unused};
-pub use restore::{Restore, Restored, Selection};
+pub use restore::{Onto, Restore, Restored, Selection};
 pub use source::{Exclusion, FLAGS_KEPT, is_acl_alias};
 pub use store::{Board, Ext4Store, FolderStore, Lease, Lock, NewObject, Store};
 #[cfg(feature = "object-store")]

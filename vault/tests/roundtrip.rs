@@ -11,7 +11,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use tree::{Scratch, assert_same, noise, set_mtime, set_xattr, small_vault, sparse, zoo};
-use vault::{Backup, Contents, EntryPath, Exclusion, Identities, Kind, Restore, Selection, Vault};
+use vault::{Backup, Contents, EntryPath, Exclusion, Identities, Kind, Onto, Restore, Selection, Stream, Vault};
 
 fn restore(vault: &Vault, contents: &Contents, identities: &Identities, dest: &Path) {
     let restored = vault.restore(&Restore::new(contents, identities, dest)).unwrap();
@@ -32,6 +32,57 @@ fn one_of_everything_comes_back() {
     assert_eq!(vault.check_sealed(&done.contents, &()).unwrap(), []);
     assert_eq!(vault.check_data(&done.contents, &identities, &()).unwrap(), []);
     assert_eq!(vault.catalogue(&done.contents, &identities).unwrap().count() as u64, done.contents.totals.entries);
+}
+
+type Opens = dyn Fn() -> std::io::Result<Box<dyn std::io::Read>>;
+
+/// A volume that a file is restored into: longer than the file, and full of what was there before.
+fn used_volume(path: &Path, len: u64) -> fs::File {
+    fs::write(path, vec![0xee; len as usize]).unwrap();
+    fs::OpenOptions::new().read(true).write(true).open(path).unwrap()
+}
+
+#[test]
+fn the_content_of_a_file_goes_onto_what_is_open_already_and_nothing_else_of_it_is_made() {
+    let scratch = Scratch::new();
+    let (vault, identities) = small_vault(&scratch.path("vault"));
+    // Blocks of zeroes between others; and one that is shorter than a segment.
+    let large = [noise(3_000_000, 1), vec![0; 5_000_000], noise(1_000_001, 2)].concat();
+    let small = [noise(1000, 3), vec![0; 8000]].concat();
+    let open: [Box<Opens>; 2] = [&large, &small].map(|bytes| {
+        let bytes = bytes.clone();
+        Box::new(move || Ok(Box::new(std::io::Cursor::new(bytes.clone())) as Box<dyn std::io::Read>)) as Box<_>
+    });
+    let mut backup = Backup::new(scratch.folder("source"), "host", 1);
+    let streams = ["volumes/large", "volumes/small"].iter().zip(&open);
+    backup.streams = streams
+        .map(|(path, open)| Stream { path: EntryPath::new(path.as_bytes()).unwrap(), open: open.as_ref(), needed: true })
+        .collect();
+    let done = vault.backup(&backup).unwrap();
+    for zeroed in [false, true] {
+        let lengths = [large.len() as u64 + 4096, small.len() as u64];
+        let targets = ["a", "b"].map(|name| scratch.path(name));
+        let files = [0, 1].map(|n| match zeroed {
+            false => used_volume(&targets[n], lengths[n]),
+            true => {
+                let file = used_volume(&targets[n], 0);
+                file.set_len(lengths[n]).unwrap();
+                file
+            }
+        });
+        let paths = backup.streams.iter().map(|stream| stream.path.clone());
+        let onto: Vec<Onto> = paths.zip(files).map(|(path, target)| Onto { path, target, zeroed }).collect();
+        let select = Selection::Paths(onto.iter().map(|one| one.path.clone()).collect());
+        let dest = scratch.folder(if zeroed { "aside-1" } else { "aside-2" });
+        let restored = vault
+            .restore(&Restore { select, onto: &onto, ..Restore::new(&done.contents, &identities, &dest) })
+            .unwrap();
+        assert_eq!((restored.problems, restored.bytes), (Vec::new(), (large.len() + small.len()) as u64));
+        assert!(fs::read(&targets[0]).unwrap()[..large.len()] == large && fs::read(&targets[1]).unwrap() == small);
+        let behind = if zeroed { 0 } else { 0xee };
+        assert!(fs::read(&targets[0]).unwrap()[large.len()..].iter().all(|byte| *byte == behind), "not a byte further");
+        assert_eq!(fs::read_dir(dest.join("volumes")).unwrap().count(), 0);
+    }
 }
 
 #[test]

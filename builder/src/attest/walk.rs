@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::{Context as _, bail};
 use layout::Kind;
+use layout::blocks::FOLDER;
 use layout::gpt::ESP;
 use vault::{Entry, EntryKind, EntryPath};
 
@@ -47,9 +48,13 @@ enum Tree {
 /// # Errors
 /// When the catalogue or a filesystem cannot be read.
 pub(super) fn compare(input: &Input<'_>, images: &[Image]) -> anyhow::Result<Walked> {
-    let mut expected = BTreeMap::new();
+    let (mut expected, mut volumes) = (BTreeMap::new(), Vec::new());
     for entry in input.vault.catalogue(&input.manifest.contents, input.identities)? {
         let entry = entry?;
+        if input.manifest.host.is_some() && is_below(entry.path.as_bytes(), FOLDER.as_bytes()) {
+            volumes.push(entry.path.to_string());
+            continue;
+        }
         expected.insert(entry.path.as_bytes().to_vec(), entry);
     }
     let (mounted, esps) = match &input.manifest.host {
@@ -66,7 +71,7 @@ pub(super) fn compare(input: &Input<'_>, images: &[Image]) -> anyhow::Result<Wal
         rules,
         mounted: &mounted,
         places: HashMap::new(),
-        result: Walked::default(),
+        result: Walked { adapted: volumes.into_iter().map(not_read).collect(), ..Walked::default() },
         catalogue: &expected,
         seen: BTreeSet::new(),
     };
@@ -159,6 +164,16 @@ fn holder<'a>(mounted: &'a [Mounted], path: &[u8]) -> Option<&'a Mounted> {
 
 fn is_within(path: &[u8], folder: &[u8]) -> bool {
     folder.is_empty() || path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+}
+
+fn is_below(path: &[u8], folder: &[u8]) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.first() == Some(&b'/'))
+}
+
+/// The word on the blocks of a volume, or on a folder above them.
+fn not_read(path: String) -> Adapted {
+    let reason = "its blocks are in a volume, which is not read from outside; the report of the restore says whether they are the same";
+    Adapted { path, what: "content".to_owned(), reason: reason.to_owned() }
 }
 
 struct Walk<'a> {

@@ -74,6 +74,14 @@ pub fn coverage(layout: &Layout, waivers: &[Waiver], stick: Option<&str>) -> Cov
     Coverage { items, exclusions: Vec::new(), unused_waivers: unused.map(|waiver| waiver.pattern.clone()).collect() }
 }
 
+/// Whether everything below a node is of the kinds that this version makes again.
+///
+/// # Errors
+/// What is not, for people.
+pub fn stands(layout: &Layout, node: &Node) -> Result<(), String> {
+    Judge { layout, waivers: &[], sticks: BTreeSet::new() }.stands(node)
+}
+
 /// Mount points that an archive descends into: those of captured filesystems, without `/`.
 #[must_use]
 pub fn crossed(layout: &Layout, coverage: &Coverage) -> Vec<PathBuf> {
@@ -422,12 +430,12 @@ fn reason(what: &str) -> String {
             "it belongs to a pool that is not imported, or that zpool tells nothing of: import it, wipe it, or waive it by name".into()
         }
         "zvol" => "it is a volume of ZFS that zfs tells nothing of".into(),
-        GUEST => "it is a volume with a partition table of its own, as guests have: back the guest up, and waive the volume by name".into(),
+        GUEST => "it is a volume with a partition table of its own, as guests have: back the guest up and waive the volume by name, or name it under `blocks` in the configuration".into(),
         "dos-partition" => "it belongs to a DOS partition table that could not be read".into(),
         "mpath" => later("multipath"),
         "partition" => "the partition table that it belongs to could not be read".into(),
         "ext2" | "ext3" | "ext4" | "btrfs" | "xfs" | "vfat" | "swap" => "it could not be read".into(),
-        "unknown" => "it holds something that no tool here knows".into(),
+        "unknown" => "it holds something that no tool here knows; a volume's blocks are archived where `blocks` in the configuration names it".into(),
         "ambiguous" => "it holds signatures of several kinds; wipe the stale one with wipefs".into(),
         "nfs" | "nfs4" | "cifs" | "smb3" | "ceph" | "9p" | "virtiofs" | "glusterfs" | "afs" => {
             "it lies on another machine: waive it by name if it is backed up there".into()

@@ -9,6 +9,7 @@
 
 pub mod aside;
 mod block;
+pub mod blocks;
 mod boot;
 mod btrfs;
 pub(crate) mod content;
@@ -65,6 +66,8 @@ pub struct Options {
     pub volume_keys: bool,
     /// Kinds of storage that are captured though their restore is not proven yet: names of [`preview::NAMES`].
     pub preview: Vec<String>,
+    /// Volumes whose blocks are archived: patterns.
+    pub blocks: Vec<String>,
     /// What of the guests is captured.
     pub guests: guests::Policy,
 }
@@ -80,6 +83,7 @@ impl Default for Options {
             exclude: Vec::new(),
             volume_keys: false,
             preview: Vec::new(),
+            blocks: Vec::new(),
             guests: guests::Policy::default(),
         }
     }
@@ -94,6 +98,8 @@ pub struct Captured {
     pub roots: Roots,
     /// Headers and keys of encrypted containers, to be sealed.
     pub private: Vec<vault::Private>,
+    /// Volumes that are archived block by block.
+    pub volumes: Vec<blocks::Read>,
     /// Mounts that the archive is read through; they end with this value.
     pub aside: aside::Aside,
 }
@@ -142,6 +148,7 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     let theirs = guests.take_out(&mut layout);
     let mut coverage = coverage::coverage(&layout, &options.waivers, options.stick.as_deref());
     coverage.items.extend(theirs);
+    let volumes = blocks::take_in(&layout, &mut coverage, &options.blocks, &mut gaps);
     preview::hold_back(&layout, &mut coverage, &options.preview);
     let cross = coverage::crossed(&layout, &coverage);
     let swap_files: Vec<SwapFile> = swaps
@@ -169,7 +176,7 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     let identity = identity::identity(&source, &mut gaps);
     let host =
         Host { identity, layout, coverage, boot, network, hardware, fstab, swap_files, containers, guests, gaps };
-    Ok(Captured { host, roots, private, aside })
+    Ok(Captured { host, roots, private, volumes, aside })
 }
 
 /// Superblocks of mounted filesystems lag behind; the kernel's own count does not.

@@ -129,11 +129,9 @@ fn whole(
         let subject = subject(context, Some(nothing.path()), &args.root, stick, vaults, false)?;
         return Ok(Subject { streams, manner, nothing: Some(nothing), ..subject });
     }
-    Ok(Subject {
-        streams,
-        manner,
-        ..subject(context, args.source.as_deref(), &args.root, stick, vaults, !args.dry_run)?
-    })
+    let mut subject = subject(context, args.source.as_deref(), &args.root, stick, vaults, !args.dry_run)?;
+    subject.streams.extend(streams);
+    Ok(Subject { manner, ..subject })
 }
 
 /// Prints what a run would do.
@@ -207,6 +205,7 @@ pub fn host_options(context: &Context, stick: Option<&Path>, vaults: &[PathBuf])
         exclude: context.config.exclude.clone(),
         volume_keys: context.config.luks.keep_volume_key,
         preview: context.config.preview.clone(),
+        blocks: context.config.blocks.clone(),
         // The words were checked when the configuration was read.
         guests: context.config.guests.policy().unwrap_or_default(),
         ..capture::Options::default()
@@ -221,7 +220,7 @@ fn this_host(options: &capture::Options) -> anyhow::Result<Subject> {
         root: captured.roots.root,
         cross: captured.roots.cross,
         exclude: exclude.collect::<Result<_, _>>()?,
-        streams: Vec::new(),
+        streams: captured.volumes.iter().filter_map(Feed::volume).collect(),
         nothing: None,
         problems: problems.collect(),
         private: captured.private,

@@ -179,7 +179,9 @@ fn capture(
     let subject = || {
         let streams = feed::configured(&context.config, source.is_none()).map_err(anyhow::Error::msg)?;
         let stick = std::slice::from_ref(&target);
-        Ok(Subject { streams, ..backup::subject(context, source, Path::new("/"), Some(&target), stick, true)? })
+        let mut subject = backup::subject(context, source, Path::new("/"), Some(&target), stick, true)?;
+        subject.streams.extend(streams);
+        Ok(subject)
     };
     let result = snapshot::take(context, vault, &hooks, subject, boot_files);
     let serial = result.as_ref().ok().map(|manifest| manifest.serial.0);

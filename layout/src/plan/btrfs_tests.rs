@@ -3,6 +3,7 @@
 use super::tests::{captured, disk, ext, mount, node, part, present};
 use super::*;
 use crate::btrfs::Subvolume;
+use crate::disk::Table;
 use crate::dos::{DosEntry, DosTable};
 
 const LINUX: &str = "0FC63DAF-8483-4772-8E79-3D69D8477DE4";

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::place::Place;
-use super::{Device, DiskPlan, Plan, Step, overwritten};
+use super::{Device, DiskPlan, Fill, Plan, Step, overwritten};
+use crate::blocks::Volume;
 use crate::graph::{Kind, Layout, Mount, Node, NodeId};
 use crate::lvm::{Form, LogicalVolume};
 use crate::units::Bytes;
@@ -44,6 +45,12 @@ impl Plan {
             };
             if place.late { &mut self.after } else { &mut self.before }.push(step);
         }
+        self.blocks = layout
+            .nodes
+            .iter()
+            .filter(|node| restores(&node.id))
+            .filter_map(|node| fill(layout, node, places))
+            .collect();
         self.last.extend(layout.nodes.iter().filter_map(|node| lock(node, places.get(&node.id)?)));
         let pools = layout.nodes.iter().filter(|node| places.contains_key(&node.id));
         self.last.extend(pools.filter_map(|node| finish_pool(layout, node)));
@@ -134,6 +141,12 @@ fn make(layout: &Layout, node: &Node, place: &Place, places: &BTreeMap<NodeId, P
         Kind::Dataset(dataset) => Some(Step::MakeDataset { dataset: dataset.clone() }),
         Kind::Disk(_) | Kind::Partition(_) | Kind::Volatile(_) | Kind::Opaque(_) => None,
     }
+}
+
+/// A volume whose blocks come back.
+fn fill(layout: &Layout, node: &Node, places: &BTreeMap<NodeId, Place>) -> Option<Fill> {
+    let (volume, place) = (Volume::of(layout, node)?, places.get(&node.id)?);
+    Some(Fill { device: place.device.clone(), file: volume.file, size: node.size, zeroed: volume.zeroed })
 }
 
 /// The datasets of a pool.

@@ -5,6 +5,7 @@ use super::*;
 use crate::disk::Table;
 use crate::gpt::GptTable;
 use crate::graph::Volatile;
+use crate::lvm::VolumeGroup;
 use crate::units::Guid;
 
 const LINUX: &str = "0FC63DAF-8483-4772-8E79-3D69D8477DE4";

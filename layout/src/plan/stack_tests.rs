@@ -4,6 +4,7 @@ use super::tests::{captured, disk, ext, mount, node, part, present};
 use super::*;
 use crate::disk::Table;
 use crate::gpt::{BIOS_BOOT, ESP, GptTable};
+use crate::lvm::VolumeGroup;
 use crate::units::Guid;
 
 const LVM: &str = "E6D6D379-F507-44C2-A23C-238F2A3DF928";

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Device, DiskPlan, Plan, Step};
+use super::{Device, DiskPlan, Fill, Plan, Step};
 use crate::gpt::ESP;
 use crate::graph::{Kind, Layout, Node, NodeId};
 use crate::solve::NewPartition;
@@ -199,6 +199,9 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for disk in &self.disks {
             write!(f, "{disk}")?;
+        }
+        for Fill { device, size, .. } in &self.blocks {
+            writeln!(f, "FILLED with its archived blocks is {} ({size})", device.path())?;
         }
         for disk in &self.untouched {
             let why = disk.barred.map(|why| format!(": {why}")).unwrap_or_default();

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use super::tests::{captured, disk, ext, mount, node, part, present};
 use super::*;
+use crate::disk::Table;
 use crate::gpt::{BIOS_BOOT, ESP, GptTable};
 use crate::graph::Opaque;
 use crate::units::Guid;
-use crate::zfs::{Form as VdevForm, GUEST, Role, Vdev, Volume};
+use crate::zfs::{Dataset, Form as VdevForm, GUEST, Role, Vdev, Volume};
 
 const ZFS: &str = "6A898CC3-1DD2-11B2-99A6-080020736631";
 

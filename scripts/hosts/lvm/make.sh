@@ -1,5 +1,6 @@
 # Two volume groups over three physical volumes. `pve` is named and partitioned as Proxmox VE does it: BIOS boot partition, ESP, and a
-# group with swap, root and the thin pool `data`. `store` has a striped volume, XFS on a linear one, a mirror and a snapshot.
+# group with swap, root and the thin pool `data`. `store` has a striped volume, XFS on a linear one, a mirror and a snapshot. A volume of each
+# holds what only its blocks can bring back: a guest's disk with a partition table, and bytes that nobody knows.
 boot_disks=$(disk LBHOSTA)
 
 devices() {
@@ -30,6 +31,12 @@ devices() {
     mount_over /dev/pve/guests /srv/guests
     mount_over /dev/store/fast /srv/fast
     mount_over /dev/store/twice /srv/twice
+    lvcreate -qq -y -n vm-1 -V 128M --thinpool data pve
+    lvcreate -qq -y -n raw -L 24M store
+    echo 'size=8M' | sfdisk -q /dev/pve/vm-1
+    dd if=/dev/urandom of=/dev/pve/vm-1 bs=1M seek=70 count=2 conv=notrunc status=none
+    dd if=/dev/urandom of=/dev/store/raw bs=1M count=1 conv=notrunc status=none
+    dd if=/dev/urandom of=/dev/store/raw bs=1M seek=20 count=2 conv=notrunc status=none
     lvcreate -qq -y -s -n before -L 16M store/files
     for place in guests fast twice; do echo "on $place" >/mnt/srv/$place/file; done
 }

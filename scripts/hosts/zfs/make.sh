@@ -39,6 +39,7 @@ devices() {
     mount /dev/zvol/rpool/data/vm-100-disk-0 /mnt/srv/guest
     echo 'label: gpt
 size=8M, name=guest' | sfdisk -q /dev/zvol/rpool/data/vm-101-disk-0
+    dd if=/dev/urandom of=/dev/zvol/rpool/data/vm-101-disk-0 bs=1M seek=5 count=2 conv=notrunc status=none
     for place in srv/legacy srv/guest srv/locked srv/names var/lib/vz rpool rpool/data; do echo "on $place" >"/mnt/$place/file"; done
     aside rpool/ROOT/before
     zfs snapshot rpool/home@before

@@ -76,7 +76,7 @@ impl Visitor<Hand> for Work<'_> {
             Ok(()) => Ok(()),
             Err(Failure::Made(errno)) => self.tree.settle(task.path(), "writing the file", errno),
             Err(Failure::Data(what)) => {
-                if let (Task::File(entry), Some(place)) = (task, &hand.place) {
+                if let (Task::File(entry), Some(place), None) = (task, &hand.place, self.onto(task.path())) {
                     // What is not as recorded does not stay under a name that says it is.
                     discard(place, entry.path.name());
                 }
@@ -138,6 +138,13 @@ impl Work<'_> {
 
     /// A file with data, of at most a segment.
     fn file(&self, hand: &mut Hand, entry: &Entry, data: &mut dyn Read) -> std::result::Result<(), Failure> {
+        if let Some(onto) = self.onto(&entry.path) {
+            hand.buffer.resize(PIECE, 0);
+            let content = write_extents(&onto.open()?, entry, data, &mut hand.buffer)?;
+            as_recorded(entry, content)?;
+            self.done(entry.size);
+            return Ok(());
+        }
         if self.left_file(hand, entry)? {
             return Ok(());
         }
@@ -145,9 +152,7 @@ impl Work<'_> {
         hand.buffer.resize(PIECE, 0);
         let file = self.tree.make_file(place, entry.path.name(), entry.flags)?;
         let content = write_extents(&file, entry, data, &mut hand.buffer)?;
-        if entry.content != Some(content) {
-            return Err(Failure::Data("its content differs from its hash in the catalogue".into()));
-        }
+        as_recorded(entry, content)?;
         Ok(self.finish_file(&file, entry, place.fat)?)
     }
 
@@ -248,6 +253,11 @@ impl Work<'_> {
         {
             return Ok(open.clone());
         }
+        if let Some(onto) = self.onto(&file.path) {
+            let open = Rc::new(onto.open()?);
+            hand.large = Some((file.path.clone(), open.clone()));
+            return Ok(open);
+        }
         let place = self.tree.place(&mut hand.place, file.path.split().0)?;
         let fd = self.tree.open_file(place, file.path.name(), OFlags::RDWR)?;
         self.tree.recognise(&file.path, &fd)?;
@@ -310,6 +320,9 @@ impl Work<'_> {
 
     /// Zeroes that occupied space occupy space again.
     fn zeroes(&self, hand: &mut Hand, file: &Entry, block: &Block) -> Made<()> {
+        if let Some(onto) = self.onto(&file.path) {
+            return block.extents.iter().try_for_each(|extent| onto.zero(extent.offset, extent.len));
+        }
         let fd = self.open_large(hand, file)?;
         for Extent { offset, len } in &block.extents {
             if self.restore.skip_complete {
@@ -324,6 +337,13 @@ impl Work<'_> {
         self.sums.bytes.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
         let Restore { progress, .. } = self.restore;
         progress.advance(bytes, 0);
+    }
+}
+
+fn as_recorded(entry: &Entry, content: Digest) -> std::result::Result<(), Failure> {
+    match entry.content == Some(content) {
+        true => Ok(()),
+        false => Err(Failure::Data("its content differs from its hash in the catalogue".into())),
     }
 }
 
@@ -358,9 +378,9 @@ fn write_extents(
     Ok(hasher.finish())
 }
 
-fn write_at(file: &OwnedFd, mut bytes: &[u8], mut at: u64) -> Made<()> {
+fn write_at(file: impl AsFd, mut bytes: &[u8], mut at: u64) -> Made<()> {
     while !bytes.is_empty() {
-        match rustix::io::pwrite(file, bytes, at) {
+        match rustix::io::pwrite(&file, bytes, at) {
             Ok(0) => return Err(Errno::IO),
             Ok(n) => {
                 bytes = &bytes[n..];
@@ -413,16 +433,19 @@ fn punch(file: &OwnedFd, from: u64, to: u64) -> Made<()> {
     }
     let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     match rustix::fs::fallocate(file, flags, from, to - from) {
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
-            let zeroes = vec![0; PIECE];
-            let mut at = from;
-            while at < to {
-                let n = zeroes.len().min((to - at) as usize);
-                write_at(file, &zeroes[..n], at)?;
-                at += n as u64;
-            }
-            Ok(())
-        }
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => write_zeroes(file, from, to),
         other => other,
     }
+}
+
+/// Writes zeroes at `from..to`.
+pub(super) fn write_zeroes(file: impl AsFd, from: u64, to: u64) -> Made<()> {
+    let zeroes = vec![0; PIECE];
+    let mut at = from;
+    while at < to {
+        let n = zeroes.len().min((to - at) as usize);
+        write_at(&file, &zeroes[..n], at)?;
+        at += n as u64;
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 mod damage;
 mod files;
 mod metadata;
+mod onto;
 mod tree;
 mod writeback;
 
@@ -15,6 +16,7 @@ use rustix::fs::OFlags;
 
 use self::damage::Damage;
 use self::metadata::{FREEZING, Inode};
+pub use self::onto::Onto;
 use self::tree::{Made, Place, Tree, thaw};
 use crate::backup::Problem;
 use crate::catalogue::SealedCatalogue;
@@ -41,6 +43,8 @@ pub struct Restore<'a> {
     pub select: Selection,
     /// Folders that come back empty: what is below them is left out.
     pub except: Vec<EntryPath>,
+    /// Files whose content goes into what is open already instead of into the folder.
+    pub onto: &'a [Onto],
     /// Restore owners, devices and the xattrs that need root. Without it each entry that lacks something is a problem; when
     /// there are very many, the rest of those that lack owner or xattrs only are counted in one problem of the root.
     pub owner: bool,
@@ -71,6 +75,7 @@ impl<'a> Restore<'a> {
             dest: dest.into(),
             select: Selection::All,
             except: Vec::new(),
+            onto: &[],
             owner: rustix::process::geteuid().is_root(),
             devices: rustix::process::geteuid().is_root(),
             skip_complete: false,
@@ -133,6 +138,7 @@ impl Vault {
         }
         work.finish_folders_and_large(&catalogue)?;
         work.tree.sync()?;
+        onto::sync(restore.onto)?;
         Ok(work.report())
     }
 }
@@ -224,6 +230,7 @@ impl Work<'_> {
                     self.tree.settle(&entry.path, "making the folder", errno)?;
                 }
             } else if entry.blocks.is_some()
+                && self.onto(&entry.path).is_none()
                 && let Err(errno) = self.make_large(&mut place, &entry)
             {
                 self.tree.settle(&entry.path, "making the file", errno)?;
@@ -275,6 +282,12 @@ impl Work<'_> {
         for entry in catalogue.lines()? {
             let Some(entry) = self.select(entry?) else { continue };
             if entry.kind == EntryKind::File && entry.blocks.is_none() && self.damage.hit(&entry.path) {
+                continue;
+            }
+            if self.onto(&entry.path).is_some() {
+                if entry.blocks.is_some() && !self.damage.hit(&entry.path) {
+                    self.done(0);
+                }
                 continue;
             }
             let frozen = entry.flags & FREEZING != 0;
