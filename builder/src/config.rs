@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::capture::guests::{Archives, Policy};
 use crate::capture::preview::NAMES;
+use crate::capture::still::Policy as Snapshots;
 use crate::exit::{Exit, refusal};
 use crate::location::Location;
 
@@ -42,6 +43,8 @@ pub struct Config {
     /// Devices and mount points that need not be captured, each with a reason.
     #[serde(default)]
     pub waive: Vec<Waiver>,
+    /// Whether filesystems are read from snapshots: `auto` where it is possible, `never`, or `require` [default: auto].
+    pub snapshots: Option<String>,
     /// Kinds of storage that are captured though no machine has proven their restore yet: `zfs`.
     #[serde(default)]
     pub preview: Vec<String>,
@@ -204,6 +207,7 @@ const KEYS: &[&str] = &[
     "exclude",
     "waive",
     "preview",
+    "snapshots",
     "hook",
     "stream",
     "prune",
@@ -275,6 +279,7 @@ impl Config {
             span.map_err(|error| format!("{key} in [prune]: {error}"))?;
         }
         config.guests.policy()?;
+        config.snapshots()?;
         if let Some(name) = config.preview.iter().find(|name| !NAMES.contains(&name.as_str())) {
             return Err(format!("preview = [{name:?}]: there is {}", NAMES.join(", ")));
         }
@@ -282,6 +287,19 @@ impl Config {
         match config.compress.as_deref() {
             None | Some("xz" | "zstd") => Ok(config),
             Some(other) => Err(format!("compress = {other:?}: xz or zstd is wanted")),
+        }
+    }
+
+    /// Whether filesystems are read from snapshots.
+    ///
+    /// # Errors
+    /// When the word is none of those that there are.
+    pub fn snapshots(&self) -> Result<Snapshots, String> {
+        match self.snapshots.as_deref() {
+            None | Some("auto") => Ok(Snapshots::Auto),
+            Some("never") => Ok(Snapshots::Never),
+            Some("require") => Ok(Snapshots::Require),
+            Some(other) => Err(format!("snapshots = {other:?}: auto, never or require")),
         }
     }
 
@@ -370,6 +388,22 @@ mod tests {
         assert_eq!(Config::parse("version = 1\npreview = [\"zfs\"]\n").unwrap().preview, ["zfs"]);
         let error = Config::parse("version = 1\npreview = [\"nfs\"]\n").unwrap_err();
         assert_eq!(error, "preview = [\"nfs\"]: there is zfs");
+    }
+
+    #[test]
+    fn snapshots_are_taken_where_possible_unless_the_configuration_says_otherwise() {
+        let said =
+            |text: &str| Config::parse(&format!("version = 1\n{text}\n")).map(|config| config.snapshots().unwrap());
+        assert_eq!(said(""), Ok(Snapshots::Auto));
+        assert_eq!(said("snapshots = \"auto\""), Ok(Snapshots::Auto));
+        assert_eq!(said("snapshots = \"never\""), Ok(Snapshots::Never));
+        assert_eq!(said("snapshots = \"require\""), Ok(Snapshots::Require));
+        assert_eq!(said("snapshots = \"yes\"").unwrap_err(), "snapshots = \"yes\": auto, never or require");
+        assert!(said("snapshots = true").is_err());
+        assert_eq!(
+            said("snapshot = \"auto\"").unwrap_err(),
+            "the key `snapshot` is not known; did you mean `snapshots`?"
+        );
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod pattern;
 pub mod preview;
 mod source;
 mod stacks;
+pub mod still;
 pub(crate) mod table;
 mod zfs;
 
@@ -67,6 +68,10 @@ pub struct Options {
     pub preview: Vec<String>,
     /// What of the guests is captured.
     pub guests: guests::Policy,
+    /// Whether filesystems are read from snapshots.
+    pub snapshots: still::Policy,
+    /// The run stores what it captures: it may clear away what one before has left.
+    pub stores: bool,
 }
 
 impl Default for Options {
@@ -81,6 +86,8 @@ impl Default for Options {
             volume_keys: false,
             preview: Vec::new(),
             guests: guests::Policy::default(),
+            snapshots: still::Policy::default(),
+            stores: false,
         }
     }
 }
@@ -94,6 +101,8 @@ pub struct Captured {
     pub roots: Roots,
     /// Headers and keys of encrypted containers, to be sealed.
     pub private: Vec<vault::Private>,
+    /// How its filesystems are made to stand still.
+    pub still: still::Plan,
     /// Mounts that the archive is read through; they end with this value.
     pub aside: aside::Aside,
 }
@@ -117,6 +126,10 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     use anyhow::Context as _;
     let source = Source::new(&options.root);
     let mut gaps = Vec::new();
+    if options.stores && source.is_live() {
+        let left = still::sweep().1.into_iter();
+        gaps.extend(left.map(|why| gap("a snapshot that an earlier run has left", why)));
+    }
     let mut aside = aside::Aside::begin(&source);
     let guests = guests::look(&source, &options.guests, &mut aside, &mut gaps);
     let mounts = source.bytes("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
@@ -124,7 +137,9 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     let fstab = fstab::parse(&source.text("/etc/fstab").unwrap_or_default());
     let crypttab = crypttab::parse(&source.text("/etc/crypttab").unwrap_or_default());
 
-    let devices = block::devices(&source, &mut gaps);
+    let mut devices = block::devices(&source, &mut gaps);
+    // Those of another run, which may be at work now.
+    still::names::hide(&mut devices);
     let mut probes = content::probes(&source, &devices, &mut gaps);
     btrfs::complete(&source, &devices, &mountinfo::parse(&mounts), &mut probes, &mut gaps);
     let volatile = crypttab.iter().filter(|entry| entry.is_volatile()).map(|entry| entry.name.clone()).collect();
@@ -143,7 +158,9 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     let mut coverage = coverage::coverage(&layout, &options.waivers, options.stick.as_deref());
     coverage.items.extend(theirs);
     preview::hold_back(&layout, &mut coverage, &options.preview);
-    let cross = coverage::crossed(&layout, &coverage);
+    let mut cross = coverage::crossed(&layout, &coverage);
+    let still = still::Plan::new(options.snapshots, &layout, &options.root, &cross, source.is_live());
+    cross.extend(still.places_inside());
     let swap_files: Vec<SwapFile> = swaps
         .into_iter()
         .filter(|swap| swap.file)
@@ -169,7 +186,7 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     let identity = identity::identity(&source, &mut gaps);
     let host =
         Host { identity, layout, coverage, boot, network, hardware, fstab, swap_files, containers, guests, gaps };
-    Ok(Captured { host, roots, private, aside })
+    Ok(Captured { host, roots, private, still, aside })
 }
 
 /// Superblocks of mounted filesystems lag behind; the kernel's own count does not.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use vault::Vault;
 
 use crate::capture::aside::Aside;
+use crate::capture::still::Plan;
 use crate::capture::{self, Waiver};
 use crate::cli::Backup;
 use crate::commands::Context;
@@ -178,7 +179,7 @@ pub fn subject(
     stores: bool,
 ) -> anyhow::Result<Subject> {
     let Some(root) = source else {
-        let mut options = capture::Options { root: root.to_owned(), ..host_options(context, stick, vaults) };
+        let mut options = capture::Options { root: root.to_owned(), stores, ..host_options(context, stick, vaults) };
         options.guests.records = stores.then(|| context.state.folder().join("guests/snapshots"));
         return this_host(&options);
     };
@@ -192,6 +193,7 @@ pub fn subject(
         host: None,
         problems: Vec::new(),
         manner: Manner::default(),
+        still: None,
         aside: Aside::default(),
     })
 }
@@ -209,6 +211,7 @@ pub fn host_options(context: &Context, stick: Option<&Path>, vaults: &[PathBuf])
         preview: context.config.preview.clone(),
         // The words were checked when the configuration was read.
         guests: context.config.guests.policy().unwrap_or_default(),
+        snapshots: context.config.snapshots().unwrap_or_default(),
         ..capture::Options::default()
     }
 }
@@ -227,6 +230,7 @@ fn this_host(options: &capture::Options) -> anyhow::Result<Subject> {
         private: captured.private,
         host: Some(captured.host),
         manner: Manner::default(),
+        still: Some(captured.still),
         aside: captured.aside,
     })
 }
@@ -255,6 +259,9 @@ fn preview(subject: &Subject, hooks: &[Hook]) -> anyhow::Result<Exit> {
     println!("would capture {}", subject.root.display());
     for mount in &subject.cross {
         println!("  and what is mounted at {}", mount.display());
+    }
+    for line in subject.still.iter().flat_map(Plan::lines) {
+        println!("  would read {line}");
     }
     for exclusion in &subject.exclude {
         println!("  without {exclusion}");
