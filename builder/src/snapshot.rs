@@ -98,12 +98,14 @@ fn store(
     let problems = hooks.before()?;
     let mut subject = subject()?;
     subject.problems.splice(0..0, problems);
-    let still = subject.still.take().map(Still::new);
+    let stands = || hooks.still();
+    let still = subject.still.take().map(|plan| Still::new(plan, &stands));
     let mut finished = run_engine(context, vault, hooks, &subject, still.as_ref(), host, serial);
     while torn(&finished) && still.as_ref().is_some_and(Still::give_way) {
         eprintln!("lifeboat: a snapshot was full before all was read; what it is of is read again, live");
         finished = run_engine(context, vault, hooks, &subject, still.as_ref(), host, serial);
     }
+    hooks.still();
     let finished = finished?;
     let outcome = still.as_ref().map(Still::close).unwrap_or_default();
     let sources = sources(&subject, &finished, still.as_ref(), &outcome);
@@ -190,7 +192,7 @@ fn run_engine(
     vault: &Vault,
     hooks: &Hooks<'_>,
     subject: &Subject,
-    still: Option<&Still>,
+    still: Option<&Still<'_>>,
     host: &HostName,
     serial: Serial,
 ) -> anyhow::Result<Finished> {
@@ -248,7 +250,7 @@ fn torn(finished: &anyhow::Result<Finished>) -> bool {
 }
 
 /// What was captured, by filesystem, and whether each stood still.
-fn sources(subject: &Subject, finished: &Finished, still: Option<&Still>, outcome: &Outcome) -> Vec<Source> {
+fn sources(subject: &Subject, finished: &Finished, still: Option<&Still<'_>>, outcome: &Outcome) -> Vec<Source> {
     let root = if subject.nothing.is_some() { "streams".into() } else { subject.root.to_string_lossy().into_owned() };
     let mut sources: BTreeMap<&str, Source> = BTreeMap::new();
     for share in &finished.shares {

@@ -179,7 +179,7 @@ fn capture(
     let subject = || {
         let streams = feed::configured(&context.config, source.is_none()).map_err(anyhow::Error::msg)?;
         let stick = std::slice::from_ref(&target);
-        Ok(Subject { streams, ..backup::subject(context, source, Path::new("/"), Some(&target), stick, true)? })
+        Ok(Subject { streams, ..backup::subject(context, source, Path::new("/"), Some(&target), stick, Some(&hooks))? })
     };
     let result = snapshot::take(context, vault, &hooks, subject, boot_files);
     let serial = result.as_ref().ok().map(|manifest| manifest.serial.0);

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 /// Something that makes the tree of a [`Backup`](super::Backup) stand still.
-pub trait Still: Sync {
+pub trait Still {
     /// The streams are stored, and nothing of the tree was looked at. Gives the folder that is read in the place of the root: the same tree, with
     /// the same mount points below it.
     ///

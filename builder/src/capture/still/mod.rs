@@ -11,20 +11,19 @@ mod lvm;
 pub(crate) mod names;
 mod plan;
 mod room;
+mod stand;
 mod tree;
 pub(crate) mod zfs;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::CString;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use layout::{Layout, mountinfo};
 
-use self::names::Lease;
 pub use self::plan::Policy;
-use self::plan::{Filesystem, Means, Volume};
-use self::tree::{Mounted, Tree};
+use self::plan::{Filesystem, Means};
+use self::stand::{Form, State};
 use super::namespace;
 
 /// What of the host is made to stand still.
@@ -78,39 +77,11 @@ impl Plan {
 }
 
 /// Makes it stand still, as long as this value lives.
-#[derive(Debug)]
-pub struct Still {
+pub struct Still<'a> {
     plan: Plan,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// Before what it shows.
-    tree: Option<Tree>,
-    taken: Vec<Taken>,
-    lease: Option<Lease>,
-    /// Filesystems that are read live though they could have had a snapshot, by where they are mounted, and why.
-    live: BTreeMap<String, String>,
-    /// Snapshots that were full too early.
-    torn: Vec<String>,
-    /// What went wrong, with where it is mounted.
-    wrong: Vec<(String, String)>,
-}
-
-/// Snapshots of one filesystem.
-#[derive(Debug)]
-struct Taken {
-    places: Vec<String>,
-    fstype: String,
-    form: Form,
-}
-
-#[derive(Debug)]
-enum Form {
-    Volume(lvm::Taken),
-    Subvolumes(btrfs::Taken),
-    Dataset(String),
+    state: RefCell<State>,
+    /// Told when all of it does.
+    stands: &'a dyn Fn(),
 }
 
 /// What became of it, once it is over.
@@ -122,37 +93,30 @@ pub struct Outcome {
     pub wrong: Vec<(String, String)>,
 }
 
-impl Still {
-    /// Nothing is done yet.
-    pub fn new(plan: Plan) -> Self {
-        Self { plan, state: Mutex::default() }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl<'a> Still<'a> {
+    /// Nothing is done yet. `stands` is told when every filesystem stands still that has to for what it holds to be of one moment.
+    pub fn new(plan: Plan, stands: &'a dyn Fn()) -> Self {
+        Self { plan, state: RefCell::default(), stands }
     }
 
     /// After [`vault::Error::Torn`]: what did not hold is read live from now on, and what was taken is removed. Whether another attempt is worth while.
     pub fn give_way(&self) -> bool {
-        let mut state = self.state();
+        let mut state = self.state.borrow_mut();
         state.release();
         let torn = std::mem::take(&mut state.torn);
         if torn.is_empty() || self.plan.policy == Policy::Require {
             return false;
         }
-        for place in torn {
-            let why =
-                "more was written to it while it was read than its snapshot had room for: it was read again, live"
-                    .to_owned();
-            state.wrong_at(&place, &why);
+        for (place, why) in torn {
+            state.wrong_at(&place, &format!("{why}; it was read again, live"));
             state.live.insert(place, why);
         }
         true
     }
 
-    /// Ends it: everything is read. What of `paths` was read from snapshots, and what went wrong.
+    /// Ends it: everything is read.
     pub fn close(&self) -> Outcome {
-        let mut state = self.state();
+        let mut state = self.state.borrow_mut();
         let still = state.taken.iter().flat_map(|taken| taken.places.clone()).collect();
         state.release();
         Outcome { still, wrong: std::mem::take(&mut state.wrong) }
@@ -164,16 +128,21 @@ impl Still {
     }
 }
 
-impl vault::Still for Still {
+impl vault::Still for Still<'_> {
     fn begin(&self) -> Result<PathBuf, String> {
         let required = self.plan.policy == Policy::Require;
         if let Some(why) = &self.plan.unable {
             let live = self.plan.root.clone();
             return if required { Err(format!("the configuration requires snapshots: {why}")) } else { Ok(live) };
         }
-        let mut state = self.state();
+        let mut state = self.state.borrow_mut();
         match state.stand(&self.plan) {
-            Ok(Some(root)) => Ok(root),
+            Ok(Some(root)) => {
+                if state.missing(&self.plan).next().is_none() {
+                    (self.stands)();
+                }
+                Ok(root)
+            }
             Ok(None) => Ok(self.plan.root.clone()),
             Err(why) => {
                 state.release();
@@ -187,7 +156,7 @@ impl vault::Still for Still {
     }
 
     fn held(&self) -> Result<(), String> {
-        let mut state = self.state();
+        let mut state = self.state.borrow_mut();
         let mut lost = Vec::new();
         for taken in &state.taken {
             if let Form::Volume(volume) = &taken.form
@@ -196,209 +165,10 @@ impl vault::Still for Still {
                 lost.push((taken.places[0].clone(), why));
             }
         }
-        state.torn = lost.iter().map(|(place, _)| place.clone()).collect();
-        let words: Vec<String> = lost.into_iter().map(|(place, why)| format!("{place}: {why}")).collect();
+        let words: Vec<String> = lost.iter().map(|(place, why)| format!("{place}: {why}")).collect();
+        state.torn = lost;
         if words.is_empty() { Ok(()) } else { Err(format!("{}; nothing that was read is kept", words.join("; "))) }
     }
-}
-
-impl State {
-    /// Takes all snapshots and builds the tree; none when there is nothing to take one of.
-    fn stand(&mut self, plan: &Plan) -> Result<Option<PathBuf>, String> {
-        let candidates: Vec<&Filesystem> = plan
-            .filesystems
-            .iter()
-            .filter(|filesystem| {
-                !matches!(filesystem.means, Means::None(_)) && !self.live.contains_key(filesystem.place())
-            })
-            .collect();
-        if !candidates.is_empty() {
-            let lease = Lease::new().map_err(|error| format!("no snapshots can be taken: {error}"))?;
-            self.take(&candidates, &lease);
-            self.lease = Some(lease);
-        }
-        self.refuse_missing(plan)?;
-        if self.taken.is_empty() {
-            self.lease = None;
-            return Ok(None);
-        }
-        let mounts = std::fs::read("/proc/self/mountinfo").map_err(|error| format!("/proc/self/mountinfo: {error}"))?;
-        let still: Vec<Mounted> = self.taken.iter().flat_map(Taken::mounted).collect();
-        // What of a btrfs is seen and not archived is an empty folder in its snapshots, without its owner and times.
-        let beside: Vec<String> = candidates
-            .iter()
-            .filter(|filesystem| self.has(filesystem))
-            .flat_map(|filesystem| match &filesystem.means {
-                Means::Subvolumes(found) => found.hidden.clone(),
-                _ => Vec::new(),
-            })
-            .collect();
-        let cross: Vec<PathBuf> = plan.cross.iter().cloned().chain(plan.places_inside()).collect();
-        let tree = Tree::build(&tree::parts(&mountinfo::parse(&mounts), &cross, &still, &beside))?;
-        let root = tree.root();
-        self.tree = Some(tree);
-        Ok(Some(root))
-    }
-
-    fn has(&self, filesystem: &Filesystem) -> bool {
-        self.taken.iter().any(|taken| taken.places == filesystem.places)
-    }
-
-    fn take(&mut self, candidates: &[&Filesystem], lease: &Lease) {
-        let mut number = 0;
-        let mut name = || {
-            number += 1;
-            lease.owner.name(number)
-        };
-        // What takes longest to find out comes first, so that the snapshots lie close together.
-        let volumes: Vec<&Volume> = candidates.iter().filter_map(|filesystem| volume(filesystem)).collect();
-        let room = if volumes.is_empty() { Ok(lvm::Room::default()) } else { lvm::Room::ask() };
-        let shares = room.map(|room| room.share(&volumes));
-        for filesystem in candidates {
-            let form = match &filesystem.means {
-                Means::Volume(volume) => share_of(&shares, &volumes, volume)
-                    .and_then(|extents| lvm::Taken::new(volume, &name(), extents))
-                    .map(Form::Volume),
-                Means::Subvolumes(found) => btrfs::Taken::new(found, self.taken.len(), &mut name).map(Form::Subvolumes),
-                Means::Dataset(_) | Means::None(_) => continue,
-            };
-            self.took(filesystem, form);
-        }
-        self.take_datasets(candidates, &mut name);
-    }
-
-    /// Those of a pool at one moment.
-    fn take_datasets(&mut self, candidates: &[&Filesystem], name: &mut dyn FnMut() -> String) {
-        let mut pools: BTreeMap<&str, Vec<(&Filesystem, &str)>> = BTreeMap::new();
-        for filesystem in candidates {
-            if let Means::Dataset(dataset) = &filesystem.means {
-                let pool = dataset.split('/').next().unwrap_or_default();
-                pools.entry(pool).or_default().push((filesystem, dataset));
-            }
-        }
-        for datasets in pools.into_values() {
-            let (name, all) = (name(), datasets.iter().map(|(_, dataset)| *dataset).collect::<Vec<_>>());
-            let taken = zfs::take(&all, &name);
-            for (filesystem, dataset) in datasets {
-                self.took(filesystem, taken.clone().map(|()| Form::Dataset(format!("{dataset}@{name}"))));
-            }
-        }
-    }
-
-    fn took(&mut self, filesystem: &Filesystem, form: Result<Form, String>) {
-        match form {
-            Ok(form) => {
-                let (places, fstype) = (filesystem.places.clone(), filesystem.fstype.clone());
-                self.taken.push(Taken { places, fstype, form });
-            }
-            Err(why) => {
-                eprintln!("lifeboat: {} is read live: {why}", filesystem.place());
-                self.live.insert(filesystem.place().to_owned(), why);
-            }
-        }
-    }
-
-    /// Where the configuration requires snapshots, names what has none.
-    fn refuse_missing(&self, plan: &Plan) -> Result<(), String> {
-        if plan.policy != Policy::Require {
-            return Ok(());
-        }
-        let missing = plan.filesystems.iter().filter(|filesystem| filesystem.is_required() && !self.has(filesystem));
-        let words: Vec<String> = missing
-            .map(|filesystem| {
-                let why = match &filesystem.means {
-                    Means::None(why) => why,
-                    _ => self.live.get(filesystem.place()).map_or("none was taken", String::as_str),
-                };
-                format!("{}: {why}", filesystem.place())
-            })
-            .collect();
-        if words.is_empty() {
-            return Ok(());
-        }
-        Err(format!(
-            "the configuration requires snapshots, and there is none of {}; nothing was captured",
-            words.join("; ")
-        ))
-    }
-
-    fn wrong_at(&mut self, place: &str, what: &str) {
-        self.wrong.push((place.to_owned(), what.to_owned()));
-    }
-
-    /// Ends everything that was begun.
-    fn release(&mut self) {
-        // What is mounted holds the snapshots.
-        self.tree = None;
-        for taken in std::mem::take(&mut self.taken) {
-            let place = taken.places[0].clone();
-            for why in taken.remove() {
-                self.wrong_at(&place, &format!("a snapshot of it stays, until the next run removes it: {why}"));
-            }
-        }
-        self.lease = None;
-    }
-}
-
-impl Drop for State {
-    fn drop(&mut self) {
-        self.release();
-        self.wrong.drain(..).for_each(|(place, what)| eprintln!("lifeboat: {place}: {what}"));
-    }
-}
-
-impl Taken {
-    fn mounted(&self) -> Vec<Mounted> {
-        let one = |place: &str, source: PathBuf, options: CString| Mounted {
-            place: place.to_owned(),
-            source,
-            fstype: self.fstype.clone(),
-            options,
-        };
-        match &self.form {
-            Form::Volume(volume) => vec![one(&self.places[0], volume.device(), options(&self.fstype))],
-            Form::Dataset(name) => vec![one(&self.places[0], name.into(), c"".into())],
-            Form::Subvolumes(taken) => {
-                taken.shown().map(|(place, options)| one(place, taken.device().into(), options)).collect()
-            }
-        }
-    }
-
-    /// Removes them; gives what could not be.
-    fn remove(self) -> Vec<String> {
-        match self.form {
-            Form::Volume(volume) => volume.remove().err().into_iter().collect(),
-            Form::Subvolumes(mut taken) => taken.remove(),
-            Form::Dataset(name) => zfs::remove(&name).err().into_iter().collect(),
-        }
-    }
-}
-
-/// How a snapshot of a volume is mounted. The filesystem was written out and held when it was taken, so its journal has nothing that it lacks; one that
-/// lies on a device of its own is the running filesystem's. XFS does not mount two of one UUID unless told to.
-fn options(fstype: &str) -> CString {
-    match fstype {
-        "xfs" => c"nouuid,norecovery".into(),
-        "ext3" | "ext4" => c"noload".into(),
-        _ => c"".into(),
-    }
-}
-
-fn volume(filesystem: &Filesystem) -> Option<&Volume> {
-    match &filesystem.means {
-        Means::Volume(volume) => Some(volume),
-        _ => None,
-    }
-}
-
-fn share_of(
-    shares: &Result<Vec<Result<u64, String>>, String>,
-    volumes: &[&Volume],
-    volume: &Volume,
-) -> Result<u64, String> {
-    let shares = shares.as_ref().map_err(String::clone)?;
-    let at = volumes.iter().position(|other| *other == volume);
-    at.and_then(|at| shares.get(at).cloned()).unwrap_or_else(|| Err("LVM does not tell of it".to_owned()))
 }
 
 /// Removes what runs of this host that are at work no more have left. Gives what was removed, and what could not be.
@@ -418,3 +188,6 @@ pub fn sweep() -> (Vec<String>, Vec<String>) {
     }
     found
 }
+
+#[cfg(test)]
+mod tests;
