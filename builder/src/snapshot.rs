@@ -205,6 +205,7 @@ fn run_engine(
     let bar = Bar::new("capturing");
     let mut backup = Backup::new(subject.root.clone(), host.as_str(), serial.0);
     backup.cross.clone_from(&subject.cross);
+    backup.cross.extend(still.map(Still::places_inside).unwrap_or_default());
     backup.exclude.clone_from(&subject.exclude);
     backup.full = subject.manner.full;
     backup.most_blocks = subject.manner.most_blocks.unwrap_or(backup.most_blocks);

@@ -158,9 +158,8 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     let mut coverage = coverage::coverage(&layout, &options.waivers, options.stick.as_deref());
     coverage.items.extend(theirs);
     preview::hold_back(&layout, &mut coverage, &options.preview);
-    let mut cross = coverage::crossed(&layout, &coverage);
-    let still = still::Plan::new(options.snapshots, &layout, &options.root, &cross, source.is_live());
-    cross.extend(still.places_inside());
+    let cross = coverage::crossed(&layout, &coverage);
+    let still = still::Plan::new(options, &layout, &cross, source.is_live());
     let swap_files: Vec<SwapFile> = swaps
         .into_iter()
         .filter(|swap| swap.file)

@@ -75,8 +75,8 @@ impl Top {
 impl Drop for Top {
     fn drop(&mut self) {
         // It ends with the run's own mount table at the latest.
+        // The folder stays: without it the mounts of other runs would end.
         let _ = unmount(&self.0, UnmountFlags::DETACH);
-        let _ = fs::remove_dir(&self.0);
     }
 }
 

@@ -24,7 +24,7 @@ use layout::{Layout, mountinfo};
 pub use self::plan::Policy;
 use self::plan::{Filesystem, Means};
 use self::stand::{Form, State};
-use super::namespace;
+use super::{Options, namespace};
 
 /// What of the host is made to stand still.
 #[derive(Clone, Debug, Default)]
@@ -38,16 +38,26 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// For the filesystems of `layout` that are mounted at the root of the host, `root`, and at `cross`; `live` where this is the running system.
-    pub(super) fn new(policy: Policy, layout: &Layout, root: &Path, cross: &[PathBuf], live: bool) -> Self {
-        let unable = match policy {
+    /// For the filesystems of `layout` that are mounted at `/` and at `cross`; `live` where this is the running system.
+    pub(super) fn new(options: &Options, layout: &Layout, cross: &[PathBuf], live: bool) -> Self {
+        let Options { snapshots: policy, root, .. } = options;
+        let unable = match *policy {
             Policy::Never => Some("the configuration says so"),
             _ if !live => Some("it is not the running system"),
             _ if !namespace::is_own() => Some("only root has a mount table of its own for the backup"),
             _ => None,
         };
-        let filesystems = plan::filesystems(layout, cross);
-        Self { policy, unable: unable.map(str::to_owned), root: root.to_owned(), cross: cross.to_vec(), filesystems }
+        // What this run itself writes, by its real place.
+        let stick = options.stick.as_ref().map(PathBuf::from).filter(|stick| !stick.starts_with("/dev"));
+        let written: Vec<PathBuf> = options
+            .vaults
+            .iter()
+            .chain(&stick)
+            .map(|path| path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.clone()))
+            .collect();
+        let filesystems = plan::filesystems(layout, cross, &written);
+        let unable = unable.map(str::to_owned);
+        Self { policy: *policy, unable, root: root.clone(), cross: cross.to_vec(), filesystems }
     }
 
     /// What is read how, for people.
@@ -59,7 +69,7 @@ impl Plan {
     }
 
     /// Folders that are mount points only while they stand still: subvolumes that nobody mounted.
-    pub(super) fn places_inside(&self) -> Vec<PathBuf> {
+    fn places_inside(&self) -> Vec<PathBuf> {
         let subvolumes = self.filesystems.iter().filter_map(|filesystem| match &filesystem.means {
             Means::Subvolumes(found) => Some(found),
             _ => None,
@@ -125,6 +135,11 @@ impl<'a> Still<'a> {
     /// The filesystem that a path lies in, by where it is mounted.
     pub fn place_of(&self, path: &Path) -> &str {
         self.plan.place_of(path)
+    }
+
+    /// Folders that are mount points only while they stand still.
+    pub fn places_inside(&self) -> Vec<PathBuf> {
+        self.plan.places_inside()
     }
 }
 

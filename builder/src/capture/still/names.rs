@@ -94,7 +94,8 @@ impl Lease {
         DirBuilder::new().recursive(true).mode(0o700).create(LEASES)?;
         let file = Path::new(LEASES).join(&owner.run);
         let lock = File::create_new(&file)?;
-        lock.try_lock().map_err(io::Error::from)?;
+        // Nobody else holds it for long.
+        lock.lock()?;
         Ok(Self { owner, file, _lock: lock })
     }
 }

@@ -95,8 +95,8 @@ impl Means {
     }
 }
 
-/// What is mounted at `/` and at `cross`, and how each can be made to stand still.
-pub(super) fn filesystems(layout: &Layout, cross: &[PathBuf]) -> Vec<Filesystem> {
+/// What is mounted at `/` and at `cross`, and how each can be made to stand still while the run itself writes to `written`.
+pub(super) fn filesystems(layout: &Layout, cross: &[PathBuf], written: &[PathBuf]) -> Vec<Filesystem> {
     let archived = |path: &str| path == "/" || cross.iter().any(|other| other == Path::new(path));
     let mut seen: BTreeSet<&NodeId> = BTreeSet::new();
     let mut found = Vec::new();
@@ -104,9 +104,21 @@ pub(super) fn filesystems(layout: &Layout, cross: &[PathBuf]) -> Vec<Filesystem>
         let Some(node) = layout.node(&mount.node).filter(|node| seen.insert(&node.id)) else { continue };
         let own = layout.mounts.iter().filter(|other| other.node == node.id && archived(&other.path));
         let places = own.map(|other| other.path.clone()).collect();
-        found.push(Filesystem { places, fstype: mount.fstype.clone(), means: means(layout, node) });
+        let means = match means(layout, node) {
+            // A snapshot of a volume keeps what is written over: it would be filled by the run itself.
+            Means::Volume(_) if written.iter().any(|path| lies_on(layout, path, node)) => {
+                Means::None("the vault that is written to lies on it".to_owned())
+            }
+            means => means,
+        };
+        found.push(Filesystem { places, fstype: mount.fstype.clone(), means });
     }
     found
+}
+
+fn lies_on(layout: &Layout, path: &Path, node: &Node) -> bool {
+    let above = layout.mounts.iter().filter(|mount| path.starts_with(&mount.path));
+    above.max_by_key(|mount| mount.path.len()).is_some_and(|mount| mount.node == node.id)
 }
 
 fn means(layout: &Layout, node: &Node) -> Means {

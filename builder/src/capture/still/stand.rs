@@ -8,7 +8,7 @@ use layout::mountinfo;
 
 use super::names::Lease;
 use super::plan::{Filesystem, Means, Policy, Volume};
-use super::tree::{self, Mounted, Tree};
+use super::tree::{self, Fault, Mounted, Tree};
 use super::{Plan, btrfs, lvm, zfs};
 
 /// What one attempt has, and what was learnt in those before it.
@@ -57,12 +57,26 @@ impl State {
             self.take(&candidates, &lease);
             self.lease = Some(lease);
         }
-        self.refuse_missing(plan)?;
-        if self.taken.is_empty() {
-            self.lease = None;
-            return Ok(None);
+        loop {
+            self.refuse_missing(plan)?;
+            if self.taken.is_empty() {
+                self.lease = None;
+                return Ok(None);
+            }
+            match self.build(plan, &candidates) {
+                Ok(tree) => {
+                    let root = tree.root();
+                    self.tree = Some(tree);
+                    return Ok(Some(root));
+                }
+                Err(fault) => self.let_go(fault)?,
+            }
         }
-        let mounts = std::fs::read("/proc/self/mountinfo").map_err(|error| format!("/proc/self/mountinfo: {error}"))?;
+    }
+
+    /// Builds the tree of what was taken.
+    fn build(&self, plan: &Plan, candidates: &[&Filesystem]) -> Result<Tree, Fault> {
+        let mounts = std::fs::read("/proc/self/mountinfo").map_err(|error| Fault::of("/", error))?;
         let still: Vec<Mounted> = self.taken.iter().flat_map(Taken::mounted).collect();
         // What of a btrfs is seen and not archived is an empty folder in its snapshots, without its owner and times.
         let beside: Vec<String> = candidates
@@ -74,10 +88,19 @@ impl State {
             })
             .collect();
         let cross: Vec<PathBuf> = plan.cross.iter().cloned().chain(plan.places_inside()).collect();
-        let tree = Tree::build(&tree::parts(&mountinfo::parse(&mounts), &cross, &still, &beside))?;
-        let root = tree.root();
-        self.tree = Some(tree);
-        Ok(Some(root))
+        Tree::build(&tree::parts(&mountinfo::parse(&mounts), &cross, &still, &beside))
+    }
+
+    /// Gives up the snapshot that cannot be shown.
+    fn let_go(&mut self, Fault { place, why }: Fault) -> Result<(), String> {
+        let shows = |taken: &Taken| taken.mounted().iter().any(|mounted| mounted.place == place);
+        let Some(at) = self.taken.iter().position(shows) else { return Err(format!("showing {place}: {why}")) };
+        let taken = self.taken.swap_remove(at);
+        let place = taken.places[0].clone();
+        eprintln!("lifeboat: {place} is read live: its snapshot cannot be mounted: {why}");
+        self.give_back(taken);
+        self.live.insert(place, format!("its snapshot cannot be mounted: {why}"));
+        Ok(())
     }
 
     fn has(&self, filesystem: &Filesystem) -> bool {
@@ -168,12 +191,16 @@ impl State {
         // What is mounted holds the snapshots.
         self.tree = None;
         for taken in std::mem::take(&mut self.taken) {
-            let place = taken.places[0].clone();
-            for why in taken.remove() {
-                self.wrong_at(&place, &format!("a snapshot of it stays, until the next run removes it: {why}"));
-            }
+            self.give_back(taken);
         }
         self.lease = None;
+    }
+
+    fn give_back(&mut self, taken: Taken) {
+        let place = taken.places[0].clone();
+        for why in taken.remove() {
+            self.wrong_at(&place, &format!("a snapshot of it stays, until the next run removes it: {why}"));
+        }
     }
 }
 

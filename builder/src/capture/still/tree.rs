@@ -65,6 +65,19 @@ pub(super) fn parts<'a>(
     paths.into_iter().filter(|path| !within(path)).map(shown).collect()
 }
 
+/// Something that cannot be shown in its place.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) place: String,
+    pub(super) why: String,
+}
+
+impl Fault {
+    pub(super) fn of(place: &str, error: io::Error) -> Self {
+        Self { place: place.to_owned(), why: error.to_string() }
+    }
+}
+
 /// The tree, as long as this value lives.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
@@ -73,12 +86,12 @@ pub(super) struct Tree {
 
 impl Tree {
     /// Builds it.
-    pub(super) fn build(parts: &[Shown<'_>]) -> Result<Self, String> {
-        DirBuilder::new().recursive(true).mode(0o700).create(TREE).map_err(|error| format!("{TREE}: {error}"))?;
+    pub(super) fn build(parts: &[Shown<'_>]) -> Result<Self, Fault> {
+        DirBuilder::new().recursive(true).mode(0o700).create(TREE).map_err(|error| Fault::of("/", error))?;
         let mut tree = Self::default();
         for part in parts {
             let place = Self::at(part.place());
-            show(part, &place).map_err(|error| format!("showing {} as it stands still: {error}", part.place()))?;
+            show(part, &place).map_err(|error| Fault::of(part.place(), error))?;
             tree.places.push(place);
         }
         Ok(tree)
