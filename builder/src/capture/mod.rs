@@ -127,7 +127,7 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     let source = Source::new(&options.root);
     let mut gaps = Vec::new();
     if options.stores && source.is_live() {
-        let left = still::sweep().1.into_iter();
+        let left = still::sweep().stayed.into_iter();
         gaps.extend(left.map(|why| gap("a snapshot that an earlier run has left", why)));
     }
     let mut aside = aside::Aside::begin(&source);

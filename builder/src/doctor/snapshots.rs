@@ -7,13 +7,14 @@ const AREA: &str = "snapshots";
 
 /// Removes those of runs that are at work no more.
 pub fn look() -> Vec<Finding> {
-    let (removed, failed) = still::sweep();
-    let removed = removed
+    let left = still::sweep();
+    let removed = left
+        .removed
         .into_iter()
         .map(|what| Finding::note(AREA, format!("{what}, which a run that was cut had left, was removed")));
-    let failed = failed.into_iter().map(|what| {
+    let stayed = left.stayed.into_iter().map(|what| {
         let remedy = "remove it by hand; nothing is read from it any more";
         Finding::warning(AREA, format!("a run that was cut has left a snapshot: {what}"), remedy)
     });
-    removed.chain(failed).collect()
+    removed.chain(stayed).collect()
 }

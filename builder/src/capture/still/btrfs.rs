@@ -1,5 +1,6 @@
 //! Snapshots of subvolumes, at the top of their filesystem, which is mounted for that in this run's own mount table.
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs::{self, File, FileTimes};
 use std::io;
@@ -9,6 +10,7 @@ use exec::Command;
 use layout::btrfs::listing;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
+use super::left::Left;
 use super::names::{self, Owner};
 use super::plan::Subvolumes;
 
@@ -153,18 +155,13 @@ fn refuse_full(top: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Removes what runs of this host have left on the filesystems on `devices`; gives what was removed and what could not be.
-pub(super) fn sweep(host: &str, devices: &[String]) -> (Vec<String>, Vec<String>) {
-    let (mut removed, mut failed) = (Vec::new(), Vec::new());
+/// Removes what runs that `is_gone` names have left on the filesystems on `devices`.
+pub(super) fn sweep(is_gone: impl Fn(&Owner) -> bool, devices: &BTreeSet<String>, left: &mut Left) {
     for (number, device) in devices.iter().enumerate() {
         // One that cannot be mounted is told by whoever captures it.
         let Ok(top) = Top::mount(device, number) else { continue };
-        for name in top.left(|owner| owner.is_gone(host)) {
-            match top.remove(&name) {
-                Ok(()) => removed.push(format!("{name} on {device}")),
-                Err(why) => failed.push(format!("{name} on {device}: {why}")),
-            }
+        for name in top.left(&is_gone) {
+            left.add(format!("{name} on {device}"), top.remove(&name));
         }
     }
-    (removed, failed)
 }

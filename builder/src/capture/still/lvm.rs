@@ -1,11 +1,12 @@
 //! Snapshots of logical volumes: classic ones, which have room of their own and are worth nothing once it is full, and thin ones, which share their pool's.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use exec::Command;
 use layout::lvm::{Form, LogicalVolume};
 use serde::Deserialize;
 
+use super::left::Left;
 use super::names::{self, Owner};
 use super::plan::Volume;
 use super::room;
@@ -206,28 +207,23 @@ fn sound(row: &Row) -> Result<(), String> {
     Ok(())
 }
 
-/// Removes what runs of this host have left, and gives what was removed and what could not be.
-pub(super) fn sweep(host: &str) -> (Vec<String>, Vec<String>) {
+/// Removes what runs that `is_gone` names have left.
+pub(super) fn sweep(is_gone: impl Fn(&Owner) -> bool, left: &mut Left) {
     // LVM is asked only where the device mapper has something of that name.
-    let shown = std::fs::read_dir("/dev/mapper").into_iter().flatten().flatten();
-    if !shown.into_iter().any(|entry| entry.file_name().to_string_lossy().contains("-lifeboat--snap--")) {
-        return Default::default();
+    let mut shown = std::fs::read_dir("/dev/mapper").into_iter().flatten().flatten();
+    if !shown.any(|entry| names::is_mapped(&entry.file_name().to_string_lossy())) {
+        return;
     }
-    let (mut removed, mut failed) = (Vec::new(), Vec::new());
     match report::<Row>("lvs", "vg_name,lv_name,origin,lv_tags") {
         Ok(rows) => {
-            for row in rows.iter().filter(|row| is_left(row, |owner| owner.is_gone(host))) {
-                let taken = Taken { group: row.vg_name.clone(), name: row.lv_name.clone(), classic: true };
-                let path = Path::new("/dev").join(&row.vg_name).join(&row.lv_name).display().to_string();
-                match taken.remove() {
-                    Ok(()) => removed.push(path),
-                    Err(why) => failed.push(format!("{path}: {why}")),
-                }
+            for row in rows.into_iter().filter(|row| is_left(row, &is_gone)) {
+                let what = format!("/dev/{}/{}", row.vg_name, row.lv_name);
+                let taken = Taken { group: row.vg_name, name: row.lv_name, classic: true };
+                left.add(what, taken.remove());
             }
         }
-        Err(why) => failed.push(why),
+        Err(why) => left.stayed.push(why),
     }
-    (removed, failed)
 }
 
 /// Whether a volume is a snapshot that a run has left: by its name, its tag, and because it is one.

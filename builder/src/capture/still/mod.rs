@@ -7,6 +7,7 @@
 //! A snapshot that was full before all was read is worth nothing: what was read is thrown away, and that filesystem is read as it lies.
 
 mod btrfs;
+mod left;
 mod lvm;
 pub(crate) mod names;
 mod plan;
@@ -19,8 +20,9 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use layout::{Layout, mountinfo};
+use layout::Layout;
 
+pub use self::left::sweep;
 pub use self::plan::Policy;
 use self::plan::{Filesystem, Means};
 use self::stand::{Form, State};
@@ -184,24 +186,6 @@ impl vault::Still for Still<'_> {
         state.torn = lost;
         if words.is_empty() { Ok(()) } else { Err(format!("{}; nothing that was read is kept", words.join("; "))) }
     }
-}
-
-/// Removes what runs of this host that are at work no more have left. Gives what was removed, and what could not be.
-pub fn sweep() -> (Vec<String>, Vec<String>) {
-    if !namespace::is_own() {
-        return Default::default();
-    }
-    let host = names::host();
-    let mounts = mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default());
-    let devices: BTreeSet<String> =
-        mounts.into_iter().filter(|entry| entry.fstype == "btrfs").map(|entry| entry.source).collect();
-    let all = [lvm::sweep(&host), btrfs::sweep(&host, &devices.into_iter().collect::<Vec<_>>()), zfs::sweep(&host)];
-    let mut found = (Vec::new(), Vec::new());
-    for (removed, failed) in all {
-        found.0.extend(removed);
-        found.1.extend(failed);
-    }
-    found
 }
 
 #[cfg(test)]

@@ -60,9 +60,14 @@ pub(crate) fn is_ours(name: &str) -> bool {
     Owner::of(name).is_some()
 }
 
+/// Whether the device mapper calls a snapshot of a run, or a part of one, so.
+pub(super) fn is_mapped(name: &str) -> bool {
+    name.contains(MAPPED)
+}
+
 /// Takes snapshots of runs, with what lies inside them, off a list of devices.
 pub(crate) fn hide(devices: &mut Vec<BlockDevice>) {
-    devices.retain(|device| !device.path.strip_prefix("/dev/mapper/").is_some_and(|name| name.contains(MAPPED)));
+    devices.retain(|device| !device.path.strip_prefix("/dev/mapper/").is_some_and(is_mapped));
 }
 
 /// What marks this host: part of a digest of its machine id, else of its name.

@@ -2,6 +2,7 @@
 
 use exec::Command;
 
+use super::left::Left;
 use super::names::{self, Owner};
 
 fn zfs(args: &[&str]) -> Result<String, String> {
@@ -25,21 +26,16 @@ pub(super) fn remove(snapshot: &str) -> Result<(), String> {
     }
 }
 
-/// Removes what runs of this host have left; gives what was removed and what could not be.
-pub(super) fn sweep(host: &str) -> (Vec<String>, Vec<String>) {
-    let (mut removed, mut failed) = (Vec::new(), Vec::new());
+/// Removes what runs that `is_gone` names have left.
+pub(super) fn sweep(is_gone: impl Fn(&Owner) -> bool, found: &mut Left) {
     if !std::path::Path::new("/sys/module/zfs").exists() {
-        return (removed, failed);
+        return;
     }
     // Without the tools there is nothing to look with; a capture says so.
     let all = zfs(&["list", "-H", "-t", "snapshot", "-o", "name"]).unwrap_or_default();
-    for snapshot in left(&all, |owner| owner.is_gone(host)) {
-        match remove(snapshot) {
-            Ok(()) => removed.push(snapshot.to_owned()),
-            Err(why) => failed.push(format!("{snapshot}: {why}")),
-        }
+    for snapshot in left(&all, is_gone) {
+        found.add(snapshot.to_owned(), remove(snapshot));
     }
-    (removed, failed)
 }
 
 /// Snapshots of runs in a list that `wanted` wants.
