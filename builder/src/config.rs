@@ -191,14 +191,23 @@ impl Vzdump {
         if !self.storage.starts_with(|char: char| char.is_ascii_alphabetic()) || !self.storage.chars().all(named) {
             return Err(format!("storage = {:?} in [guests.vzdump]: the name of a storage is wanted", self.storage));
         }
-        if let Some(other) = self.only.iter().find(|guest| guest.is_empty() || !guest.bytes().all(|byte| byte.is_ascii_digit())) {
+        if let Some(other) =
+            self.only.iter().find(|guest| guest.is_empty() || !guest.bytes().all(|byte| byte.is_ascii_digit()))
+        {
             return Err(format!("only = [{other:?}] in [guests.vzdump]: numbers of guests are wanted"));
         }
         let always = word("when", &self.when, &["old", "always"])?.as_deref() == Some("always");
         let mode = word("mode", &self.mode, &["snapshot", "suspend", "stop"])?;
         let compress = word("compress", &self.compress, &["0", "gzip", "lzo", "zstd"])?;
         let (storage, only, limit) = (self.storage.clone(), self.only.clone(), self.limit.0);
-        Ok(vzdump::Vzdump { storage, mode: mode.unwrap_or_else(|| "snapshot".to_owned()), compress, always, only, limit })
+        Ok(vzdump::Vzdump {
+            storage,
+            mode: mode.unwrap_or_else(|| "snapshot".to_owned()),
+            compress,
+            always,
+            only,
+            limit,
+        })
     }
 }
 
@@ -486,14 +495,22 @@ mod tests {
 
     #[test]
     fn vzdump_is_started_only_as_the_configuration_says() {
-        let policy = |text: &str| Config::parse(&format!("version = 1\n{text}\n")).map(|config| config.guests.policy().unwrap());
+        let policy =
+            |text: &str| Config::parse(&format!("version = 1\n{text}\n")).map(|config| config.guests.policy().unwrap());
         assert!(policy("[guests]").unwrap().vzdump.is_none());
         let usual = policy("[guests.vzdump]\nstorage = \"backups\"").unwrap().vzdump.unwrap();
         assert_eq!((usual.mode.as_str(), usual.always, usual.limit.as_secs()), ("snapshot", false, 6 * 3600));
         let other = "[guests.vzdump]\nstorage = \"pbs-1\"\nwhen = \"always\"\nmode = \"stop\"\ncompress = \"zstd\"\nonly = [\"100\"]\nlimit = \"2h\"";
         let other = policy(other).unwrap().vzdump.unwrap();
         assert_eq!((other.always, other.only, other.compress.as_deref()), (true, vec!["100".to_owned()], Some("zstd")));
-        for wrong in ["", "storage = \"--all\"", "storage = \"a b\"", "storage = \"a\"\nmode = \"fast\"", "storage = \"a\"\nonly = [\"web\"]", "storage = \"a\"\nwhen = \"often\""] {
+        for wrong in [
+            "",
+            "storage = \"--all\"",
+            "storage = \"a b\"",
+            "storage = \"a\"\nmode = \"fast\"",
+            "storage = \"a\"\nonly = [\"web\"]",
+            "storage = \"a\"\nwhen = \"often\"",
+        ] {
             assert!(policy(&format!("[guests.vzdump]\n{wrong}")).is_err(), "{wrong}");
         }
         let error = policy("[guests.vzdump]\nstorages = \"a\"").unwrap_err();

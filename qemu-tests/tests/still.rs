@@ -54,9 +54,8 @@ const IN_BACKGROUND: &str = "head -c 40M /dev/urandom >/home/filler; setsid life
 /// What a backup said, and how it ended.
 fn backup(running: &mut Running) -> anyhow::Result<(i32, Value)> {
     let answer = running.run("lifeboat backup --vault /mnt/vault --json 2>/mnt/err", BACKUP)?;
-    let said = serde_json::from_str(&answer.text()).with_context(|| {
-        format!("{}{}", answer.text(), running.output("cat /mnt/err", LIMIT).unwrap_or_default())
-    })?;
+    let said = serde_json::from_str(&answer.text())
+        .with_context(|| format!("{}{}", answer.text(), running.output("cat /mnt/err", LIMIT).unwrap_or_default()))?;
     Ok((answer.status, said))
 }
 
@@ -158,7 +157,10 @@ fn full(running: &mut Running) -> anyhow::Result<()> {
     );
     let said: Value = serde_json::from_str(&running.output(&overflow, BACKUP)?)?;
     let problems = said["problems"].to_string();
-    assert!(problems.contains("/: more was written to it than its snapshot had room for; it was read again, live"), "{said}");
+    assert!(
+        problems.contains("/: more was written to it than its snapshot had room for; it was read again, live"),
+        "{said}"
+    );
     let how = consistency(running)?;
     assert!(how.contains(&("/".to_owned(), "live".to_owned())), "{how:?}");
     assert!(how.contains(&("/home".to_owned(), "snapshot".to_owned())), "{how:?}");

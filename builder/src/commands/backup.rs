@@ -131,11 +131,7 @@ fn whole(
         let subject = subject(context, Some(nothing.path()), &args.root, stick, vaults, None)?;
         return Ok(Subject { streams, manner, nothing: Some(nothing), ..subject });
     }
-    Ok(Subject {
-        streams,
-        manner,
-        ..subject(context, args.source.as_deref(), &args.root, stick, vaults, stores)?
-    })
+    Ok(Subject { streams, manner, ..subject(context, args.source.as_deref(), &args.root, stick, vaults, stores)? })
 }
 
 /// Prints what a run would do.
@@ -180,7 +176,11 @@ pub fn subject(
     stores: Option<&Hooks<'_>>,
 ) -> anyhow::Result<Subject> {
     let Some(root) = source else {
-        let mut options = capture::Options { root: root.to_owned(), stores: stores.is_some(), ..host_options(context, stick, vaults) };
+        let mut options = capture::Options {
+            root: root.to_owned(),
+            stores: stores.is_some(),
+            ..host_options(context, stick, vaults)
+        };
         options.guests.records = stores.map(|_| context.state.folder().join("guests/snapshots"));
         options.guests.stop = stores.and_then(Hooks::stop).cloned();
         return this_host(&options);

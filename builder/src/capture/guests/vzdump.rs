@@ -41,7 +41,8 @@ pub(super) fn wanted<'a>(
     now: DateTime,
     most_age: SignedDuration,
 ) -> Vec<&'a Guest> {
-    let recent = |guest: &Guest| newest(guest, backups).is_some_and(|backup| now.duration_since(backup.made) <= most_age);
+    let recent =
+        |guest: &Guest| newest(guest, backups).is_some_and(|backup| now.duration_since(backup.made) <= most_age);
     let has_data = |guest: &Guest| guest.volumes.iter().any(|volume| matches!(volume.role, Role::Disk | Role::Root));
     let named = |guest: &Guest| vzdump.only.is_empty() || vzdump.only.contains(&guest.id);
     guests.iter().filter(|guest| named(guest) && has_data(guest) && (vzdump.always || !recent(guest))).collect()
@@ -101,8 +102,7 @@ mod tests {
     }
 
     fn guest(id: &str, role: Role) -> Guest {
-        let volume =
-            Volume { slot: "scsi0".to_owned(), role, place: None, size: None, target: None, in_backup: true };
+        let volume = Volume { slot: "scsi0".to_owned(), role, place: None, size: None, target: None, in_backup: true };
         Guest {
             id: id.to_owned(),
             kind: Kind::Machine,
@@ -126,7 +126,12 @@ mod tests {
 
     #[test]
     fn guests_without_a_recent_archive_get_one() {
-        let guests = [guest("100", Role::Disk), guest("101", Role::Root), guest("102", Role::Disk), guest("103", Role::Removable)];
+        let guests = [
+            guest("100", Role::Disk),
+            guest("101", Role::Root),
+            guest("102", Role::Disk),
+            guest("103", Role::Removable),
+        ];
         let now = jiff::civil::date(2026, 11, 20).at(12, 0, 0, 0);
         let made = |guest: &str, day: i8| Backup {
             guest: guest.to_owned(),

@@ -35,7 +35,7 @@ pub fn sweep() -> Left {
     }
     let host = names::host();
     let is_gone = |owner: &Owner| owner.is_gone(&host);
-    let mounts = mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default());
+    let mounts = mountinfo::parse(&std::fs::read("/proc/thread-self/mountinfo").unwrap_or_default());
     let devices: BTreeSet<String> =
         mounts.into_iter().filter(|entry| entry.fstype == "btrfs").map(|entry| entry.source).collect();
     lvm::sweep(is_gone, &mut left);

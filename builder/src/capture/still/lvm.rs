@@ -181,8 +181,9 @@ impl Taken {
         }
         let place = format!("{}/{}", self.group, self.name);
         let json = lvm(&["lvs", "--reportformat", "json", "--options", "vg_name,lv_name,lv_attr,snap_percent", &place]);
-        let rows: Vec<Row> =
-            json.and_then(|json| rows(&json)).map_err(|why| format!("whether its snapshot held is not known: {why}"))?;
+        let rows: Vec<Row> = json
+            .and_then(|json| rows(&json))
+            .map_err(|why| format!("whether its snapshot held is not known: {why}"))?;
         match rows.first() {
             Some(row) => sound(row),
             None => Err("its snapshot was removed while it was read".to_owned()),

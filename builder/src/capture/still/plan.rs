@@ -36,7 +36,7 @@ pub(super) enum Means {
     /// A snapshot of the volume that it lies on.
     Volume(Volume),
     /// Read-only snapshots of its subvolumes.
-    Subvolumes(Subvolumes),
+    Subvolumes(Box<Subvolumes>),
     /// A snapshot of the dataset.
     Dataset(String),
     /// Not at all, and why.
@@ -170,7 +170,7 @@ fn subvolumes(layout: &Layout, node: &Node, btrfs: &Btrfs) -> Means {
         return Means::None(format!("it has {} subvolumes, which are too many to take a snapshot of each", read.len()));
     }
     let hidden = reach.hidden.into_iter().map(|(path, _)| path).collect();
-    Means::Subvolumes(Subvolumes { device: node.path.clone(), read, hidden, known: btrfs.clone() })
+    Means::Subvolumes(Box::new(Subvolumes { device: node.path.clone(), read, hidden, known: btrfs.clone() }))
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ impl State {
 
     /// Builds the tree of what was taken.
     fn build(&self, plan: &Plan, candidates: &[&Filesystem]) -> Result<Tree, Fault> {
-        let mounts = std::fs::read("/proc/self/mountinfo").map_err(|error| Fault::of("/", error))?;
+        let mounts = std::fs::read("/proc/thread-self/mountinfo").map_err(|error| Fault::of("/", error))?;
         let still: Vec<Mounted> = self.taken.iter().flat_map(Taken::mounted).collect();
         // What of a btrfs is seen and not archived is an empty folder in its snapshots, without its owner and times.
         let beside: Vec<String> = candidates
@@ -179,7 +179,10 @@ impl State {
         if plan.policy != Policy::Require || missing.is_empty() {
             return Ok(());
         }
-        Err(format!("the configuration requires snapshots, and there is none of {}; nothing was captured", missing.join("; ")))
+        Err(format!(
+            "the configuration requires snapshots, and there is none of {}; nothing was captured",
+            missing.join("; ")
+        ))
     }
 
     pub(super) fn wrong_at(&mut self, place: &str, what: &str) {
@@ -264,4 +267,3 @@ fn share_of(
     let at = volumes.iter().position(|other| *other == volume);
     at.and_then(|at| shares.get(at).cloned()).unwrap_or_else(|| Err("LVM does not tell of it".to_owned()))
 }
-

@@ -70,12 +70,12 @@ impl Btr {
         let mut known = Btrfs::parse(include_bytes!("../../../../layout/fixtures/btrfs/plain.superblock")).unwrap().0;
         known.take_listing(&run("btrfs", &["subvolume", "list", "-a", "-u", "-q", &self.text("top")]), "", "", "");
         let read = [("@", "root"), ("@/inner", "root/inner")].map(|(path, place)| (path.to_owned(), self.text(place)));
-        let means = Means::Subvolumes(Subvolumes {
+        let means = Means::Subvolumes(Box::new(Subvolumes {
             device: self.device.clone(),
             read: read.into(),
             hidden: Vec::new(),
             known,
-        });
+        }));
         let filesystem = Filesystem { places: vec![self.text("root")], fstype: "btrfs".to_owned(), means };
         let cross = self.folder.path().ancestors().chain([self.path("root").as_path()]).map(Path::to_owned).collect();
         Plan { policy: Policy::Require, unable: None, root: "/".into(), cross, filesystems: vec![filesystem] }
@@ -110,7 +110,11 @@ fn inside_a_mount_table_of_its_own() {
     let seen = |name: &str| root.join(btr.text(name).trim_start_matches('/'));
     btr.write("another");
     assert_eq!(fs::read_to_string(seen("root/file")).unwrap(), "one");
-    assert_eq!(fs::read_to_string(seen("root/inner/file")).unwrap(), "one", "nested subvolumes are shown in their places");
+    assert_eq!(
+        fs::read_to_string(seen("root/inner/file")).unwrap(),
+        "one",
+        "nested subvolumes are shown in their places"
+    );
     // By these the next run tells what is unchanged.
     let shown = fs::metadata(seen("root/inner/file")).unwrap();
     let facts = |meta: &fs::Metadata| (meta.ino(), meta.len(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec());
@@ -135,6 +139,8 @@ fn inside_a_mount_table_of_its_own() {
         std::mem::forget(std::mem::take(&mut state.taken));
         state.lease = None;
     }
+    // Its mount table ends with it.
+    run("umount", &["/run/lifeboat-tops/0"]);
     run("btrfs", &["--quiet", "subvolume", "snapshot", "-r", &btr.text("root"), &btr.text("top/lifeboat-snap-mine")]);
     assert_eq!(btr.snapshots(), 2);
     let left = sweep();
@@ -147,5 +153,9 @@ fn inside_a_mount_table_of_its_own() {
     run("btrfs", &["--quiet", "subvolume", "create", &btr.text("root/new")]);
     let refused = vault::Still::begin(&still).unwrap_err();
     assert!(refused.contains("was made meanwhile"), "{refused}");
-    assert_eq!((btr.snapshots(), stands.get()), (0, 2), "whoever waits for it is told when all stands still, and only then");
+    assert_eq!(
+        (btr.snapshots(), stands.get()),
+        (0, 2),
+        "whoever waits for it is told when all stands still, and only then"
+    );
 }
