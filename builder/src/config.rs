@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use crate::capture::guests::{Archives, Policy};
+use crate::capture::guests::{Archives, Policy, vzdump};
 use crate::capture::preview::NAMES;
+use crate::capture::still::Policy as Snapshots;
 use crate::exit::{Exit, refusal};
 use crate::location::Location;
 
@@ -45,6 +46,8 @@ pub struct Config {
     /// Devices and mount points that need not be captured, each with a reason.
     #[serde(default)]
     pub waive: Vec<Waiver>,
+    /// Whether filesystems are read from snapshots: `auto` where it is possible, `never`, or `require` [default: auto].
+    pub snapshots: Option<String>,
     /// Kinds of storage that are captured though no machine has proven their restore yet: `zfs`.
     #[serde(default)]
     pub preview: Vec<String>,
@@ -109,6 +112,28 @@ pub struct Guests {
     pub gaps: Option<String>,
     /// Disks of libvirt's guests that run: `leave` them as they are, or `snapshot` them while they are read [default: leave].
     pub running: Option<String>,
+    /// Whether vzdump is started for guests of Proxmox before they are captured [default: it is not].
+    pub vzdump: Option<Vzdump>,
+}
+
+/// How vzdump is started.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vzdump {
+    /// The storage that the archives go to.
+    pub storage: String,
+    /// For guests whose newest archive is `old`, by `max_age`, or `always` [default: old].
+    pub when: Option<String>,
+    /// Whether a guest runs on: `snapshot`, `suspend`, `stop` [default: snapshot].
+    pub mode: Option<String>,
+    /// `0`, `gzip`, `lzo`, `zstd` [default: as vzdump's own configuration says].
+    pub compress: Option<String>,
+    /// Only these guests [default: all of this node].
+    #[serde(default)]
+    pub only: Vec<String>,
+    /// How long one guest may take [default: 6h].
+    #[serde(default)]
+    pub limit: Limit<21_600>,
 }
 
 /// Which archives: one word, or guests.
@@ -151,8 +176,41 @@ impl Guests {
             Some("snapshot") => true,
             Some(other) => return Err(format!("running = {other:?} in [guests]: leave or snapshot")),
         };
+        let vzdump = self.vzdump.as_ref().map(Vzdump::checked).transpose()?;
         let usual = Policy::default();
-        Ok(Policy { archives, most_age: most_age.unwrap_or(usual.most_age), fail, snapshot, ..usual })
+        Ok(Policy { archives, most_age: most_age.unwrap_or(usual.most_age), fail, snapshot, vzdump, ..usual })
+    }
+}
+
+impl Vzdump {
+    /// What it says, once each word is one that there is: they become arguments.
+    fn checked(&self) -> Result<vzdump::Vzdump, String> {
+        let word = |key: &str, value: &Option<String>, known: &[&str]| match value {
+            None => Ok(None),
+            Some(value) if known.contains(&value.as_str()) => Ok(Some(value.clone())),
+            Some(other) => Err(format!("{key} = {other:?} in [guests.vzdump]: {}", known.join(", "))),
+        };
+        let named = |char: char| char.is_ascii_alphanumeric() || "-_.".contains(char);
+        if !self.storage.starts_with(|char: char| char.is_ascii_alphabetic()) || !self.storage.chars().all(named) {
+            return Err(format!("storage = {:?} in [guests.vzdump]: the name of a storage is wanted", self.storage));
+        }
+        if let Some(other) =
+            self.only.iter().find(|guest| guest.is_empty() || !guest.bytes().all(|byte| byte.is_ascii_digit()))
+        {
+            return Err(format!("only = [{other:?}] in [guests.vzdump]: numbers of guests are wanted"));
+        }
+        let always = word("when", &self.when, &["old", "always"])?.as_deref() == Some("always");
+        let mode = word("mode", &self.mode, &["snapshot", "suspend", "stop"])?;
+        let compress = word("compress", &self.compress, &["0", "gzip", "lzo", "zstd"])?;
+        let (storage, only, limit) = (self.storage.clone(), self.only.clone(), self.limit.0);
+        Ok(vzdump::Vzdump {
+            storage,
+            mode: mode.unwrap_or_else(|| "snapshot".to_owned()),
+            compress,
+            always,
+            only,
+            limit,
+        })
     }
 }
 
@@ -208,6 +266,7 @@ const KEYS: &[&str] = &[
     "blocks",
     "waive",
     "preview",
+    "snapshots",
     "hook",
     "stream",
     "prune",
@@ -220,10 +279,11 @@ const S3_KEYS: &[&str] =
     &["endpoint", "region", "profile", "credentials_file", "ca_file", "virtual_hosted", "retention"];
 const RCLONE_KEYS: &[&str] = &["program", "config"];
 const WAIVER_KEYS: &[&str] = &["what", "reason"];
-const HOOK_KEYS: &[&str] = &["name", "before", "after", "failed", "limit", "on"];
+const HOOK_KEYS: &[&str] = &["name", "before", "still", "after", "failed", "limit", "on"];
 const STREAM_KEYS: &[&str] = &["name", "command", "limit", "on"];
 const LUKS_KEYS: &[&str] = &["keep_volume_key"];
-const GUEST_KEYS: &[&str] = &["archives", "max_age", "gaps", "running"];
+const GUEST_KEYS: &[&str] = &["archives", "max_age", "gaps", "running", "vzdump"];
+const VZDUMP_KEYS: &[&str] = &["storage", "when", "mode", "compress", "only", "limit"];
 const PRUNE_KEYS: &[&str] =
     &["keep_last", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_within", "grace"];
 
@@ -269,6 +329,8 @@ impl Config {
             let table = table.get(name).and_then(toml::Value::as_table);
             refuse_unknown(table.into_iter().flat_map(toml::Table::keys), keys, &format!(" in [{name}]"))?;
         }
+        let vzdump = table.get("guests").and_then(|guests| guests.get("vzdump")).and_then(toml::Value::as_table);
+        refuse_unknown(vzdump.into_iter().flat_map(toml::Table::keys), VZDUMP_KEYS, " in [guests.vzdump]")?;
         let config: Self = toml::from_str(text).map_err(|error| error.to_string())?;
         match config.version {
             1 => {}
@@ -279,6 +341,7 @@ impl Config {
             span.map_err(|error| format!("{key} in [prune]: {error}"))?;
         }
         config.guests.policy()?;
+        config.snapshots()?;
         if let Some(name) = config.preview.iter().find(|name| !NAMES.contains(&name.as_str())) {
             return Err(format!("preview = [{name:?}]: there is {}", NAMES.join(", ")));
         }
@@ -286,6 +349,19 @@ impl Config {
         match config.compress.as_deref() {
             None | Some("xz" | "zstd") => Ok(config),
             Some(other) => Err(format!("compress = {other:?}: xz or zstd is wanted")),
+        }
+    }
+
+    /// Whether filesystems are read from snapshots.
+    ///
+    /// # Errors
+    /// When the word is none of those that there are.
+    pub fn snapshots(&self) -> Result<Snapshots, String> {
+        match self.snapshots.as_deref() {
+            None | Some("auto") => Ok(Snapshots::Auto),
+            Some("never") => Ok(Snapshots::Never),
+            Some("require") => Ok(Snapshots::Require),
+            Some(other) => Err(format!("snapshots = {other:?}: auto, never or require")),
         }
     }
 
@@ -377,6 +453,22 @@ mod tests {
     }
 
     #[test]
+    fn snapshots_are_taken_where_possible_unless_the_configuration_says_otherwise() {
+        let said =
+            |text: &str| Config::parse(&format!("version = 1\n{text}\n")).map(|config| config.snapshots().unwrap());
+        assert_eq!(said(""), Ok(Snapshots::Auto));
+        assert_eq!(said("snapshots = \"auto\""), Ok(Snapshots::Auto));
+        assert_eq!(said("snapshots = \"never\""), Ok(Snapshots::Never));
+        assert_eq!(said("snapshots = \"require\""), Ok(Snapshots::Require));
+        assert_eq!(said("snapshots = \"yes\"").unwrap_err(), "snapshots = \"yes\": auto, never or require");
+        assert!(said("snapshots = true").is_err());
+        assert_eq!(
+            said("snapshot = \"auto\"").unwrap_err(),
+            "the key `snapshot` is not known; did you mean `snapshots`?"
+        );
+    }
+
+    #[test]
     fn volume_keys_are_kept_only_where_the_configuration_says_so() {
         assert!(!Config::parse("version = 1\n").unwrap().luks.keep_volume_key);
         assert!(Config::parse("version = 1\n[luks]\nkeep_volume_key = true\n").unwrap().luks.keep_volume_key);
@@ -403,6 +495,30 @@ mod tests {
         {
             assert!(Config::parse(&format!("version = 1\n[guests]\n{wrong}\n")).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn vzdump_is_started_only_as_the_configuration_says() {
+        let policy =
+            |text: &str| Config::parse(&format!("version = 1\n{text}\n")).map(|config| config.guests.policy().unwrap());
+        assert!(policy("[guests]").unwrap().vzdump.is_none());
+        let usual = policy("[guests.vzdump]\nstorage = \"backups\"").unwrap().vzdump.unwrap();
+        assert_eq!((usual.mode.as_str(), usual.always, usual.limit.as_secs()), ("snapshot", false, 6 * 3600));
+        let other = "[guests.vzdump]\nstorage = \"pbs-1\"\nwhen = \"always\"\nmode = \"stop\"\ncompress = \"zstd\"\nonly = [\"100\"]\nlimit = \"2h\"";
+        let other = policy(other).unwrap().vzdump.unwrap();
+        assert_eq!((other.always, other.only, other.compress.as_deref()), (true, vec!["100".to_owned()], Some("zstd")));
+        for wrong in [
+            "",
+            "storage = \"--all\"",
+            "storage = \"a b\"",
+            "storage = \"a\"\nmode = \"fast\"",
+            "storage = \"a\"\nonly = [\"web\"]",
+            "storage = \"a\"\nwhen = \"often\"",
+        ] {
+            assert!(policy(&format!("[guests.vzdump]\n{wrong}")).is_err(), "{wrong}");
+        }
+        let error = policy("[guests.vzdump]\nstorages = \"a\"").unwrap_err();
+        assert_eq!(error, "the key `storages` in [guests.vzdump] is not known; did you mean `storage`?");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use manifest::{Amendment, Digest, HostKey, Serial, seal};
+use manifest::{Amendment, Consistency, Digest, HostKey, Serial, seal};
 use vault::{Contents, EntryPath, Erase, ErasePlan, Identities, ManifestName, Named, Prune, PrunePlan, unescape};
 
 use crate::commands::Context;
@@ -148,7 +148,11 @@ impl Erasure<'_> {
         let mut manifest: Manifest = (*held.manifest).clone();
         manifest.contents = new.contents.clone();
         manifest.problems.retain(|problem| !self.hits(&problem.object));
-        if let [source] = &mut manifest.sources[..] {
+        // Which of several filesystems the erased lay in is not known here: they become one.
+        let live = manifest.sources.iter().any(|source| source.consistency == Consistency::Live);
+        manifest.sources.truncate(1);
+        for source in &mut manifest.sources {
+            source.consistency = if live { Consistency::Live } else { source.consistency };
             (source.entries, source.bytes) = (new.contents.totals.entries, new.contents.totals.bytes);
         }
         let replaces = held.manifest.digest().clone();

@@ -92,7 +92,7 @@ fn of_vault(error: &vault::Error) -> Option<Exit> {
         Kind::Corrupt => Exit::Corrupt,
         Kind::NoSpace => Exit::NoSpace,
         Kind::Io => Exit::Io,
-        Kind::Unsupported | Kind::Invalid | Kind::Stopped => Exit::Failed,
+        Kind::Unsupported | Kind::Invalid | Kind::Stopped | Kind::Torn => Exit::Failed,
     })
 }
 

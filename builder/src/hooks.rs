@@ -1,9 +1,9 @@
-//! What the configuration has run around a capture: `before` in order, `after` in reverse order, `failed` when it failed.
+//! What the configuration has run around a capture: `before` in order, `still` and `after` in reverse order, `failed` when it failed.
 //!
 //! What a command says goes to standard error, for whoever runs the backup. Manifest and audit log, which lie in clear, have its
 //! name and how it ended: neither its words, which may hold a password, nor its output, which may hold anything.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use exec::ExecError;
 use manifest::Problem;
@@ -20,14 +20,29 @@ pub struct Hooks<'a> {
     stop: Option<Flag>,
     /// Those whose `before` is done, and whose `after` is owed.
     begun: RefCell<Vec<&'a Hook>>,
+    /// Their `still` is done.
+    stood: Cell<bool>,
+    /// Those of which it failed.
+    late: RefCell<Vec<(Problem, OnFailure)>>,
 }
 
-/// What the `after` commands did.
+/// What the `still` and `after` commands did.
 pub struct Ending {
     /// Those that failed.
     pub problems: Vec<Problem>,
     /// How the run ends, all in all.
     pub exit: Exit,
+}
+
+impl Ending {
+    fn add(&mut self, problem: Problem, on: OnFailure) {
+        self.problems.push(problem);
+        self.exit = match (self.exit, on) {
+            (Exit::Done | Exit::Warnings, OnFailure::Fail) => Exit::Failed,
+            (Exit::Done, OnFailure::Warn) => Exit::Warnings,
+            (exit, _) => exit,
+        };
+    }
 }
 
 impl<'a> Hooks<'a> {
@@ -42,6 +57,8 @@ impl<'a> Hooks<'a> {
             environment: vec![("LIFEBOAT_HOST", host), ("LIFEBOAT_VAULT", place)],
             stop: Some(interrupt::watch()?),
             begun: RefCell::default(),
+            stood: Cell::default(),
+            late: RefCell::default(),
         })
     }
 
@@ -78,21 +95,34 @@ impl<'a> Hooks<'a> {
         Ok(problems)
     }
 
+    /// What is captured changes no more for this run: it stands still, or all of it is read. Runs `still` of all that have begun, once.
+    pub fn still(&self) {
+        if self.stood.replace(true) {
+            return;
+        }
+        for hook in self.begun.borrow().iter().rev() {
+            let Some(line) = &hook.still else { continue };
+            if let Err(error) = self.run(hook, "still", line, &[]) {
+                eprintln!("warning: {error}");
+                self.late.borrow_mut().push((problem(&error), hook.on));
+            }
+        }
+    }
+
     /// Runs what is owed at the end of a run that gave `snapshot` and ends with `exit`, and then `failed` when it failed.
     pub fn end(&self, snapshot: Option<u64>, exit: Exit) -> Ending {
         let mut environment = vec![("LIFEBOAT_EXIT", (exit as u8).to_string())];
         environment.extend(snapshot.map(|serial| ("LIFEBOAT_SNAPSHOT", serial.to_string())));
         let mut ending = Ending { problems: Vec::new(), exit };
+        self.still();
+        for (problem, on) in self.late.take() {
+            ending.add(problem, on);
+        }
         for hook in self.begun.take().into_iter().rev() {
             let Some(line) = &hook.after else { continue };
             if let Err(error) = self.run(hook, "after", line, &environment) {
                 eprintln!("warning: {error}");
-                ending.problems.push(problem(&error));
-                ending.exit = match (ending.exit, hook.on) {
-                    (Exit::Done | Exit::Warnings, OnFailure::Fail) => Exit::Failed,
-                    (Exit::Done, OnFailure::Warn) => Exit::Warnings,
-                    (exit, _) => exit,
-                };
+                ending.add(problem(&error), hook.on);
             }
         }
         let failed = self.hooks.iter().filter_map(|hook| Some((hook, hook.failed.as_ref()?)));

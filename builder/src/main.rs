@@ -73,7 +73,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         _ => {}
     }
     // Before there are threads and mounts.
-    if matches!(cli.command, Command::Create(_) | Command::Backup(_) | Command::Layout(_)) {
+    if matches!(cli.command, Command::Create(_) | Command::Backup(_) | Command::Layout(_) | Command::Doctor(_)) {
         capture::namespace::enter();
     }
     let context = Context::load(cli)?;

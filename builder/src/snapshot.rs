@@ -3,8 +3,11 @@
 //! The order matters: the vault is locked, the newest snapshot is verified and must be the one that this host knows, segments and
 //! catalogue are written, then the manifest with its signature. A run that is cut before that leaves the vault as it was.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
@@ -14,6 +17,7 @@ use manifest::{
 use vault::{Backup, Exclusion, Finished, Private, Stream, Vault};
 
 use crate::capture::aside::Aside;
+use crate::capture::still::{Outcome, Plan, Still};
 use crate::commands::Context;
 use crate::exit::{Exit, refusal};
 use crate::feed::Feed;
@@ -43,6 +47,8 @@ pub struct Subject {
     pub problems: Vec<Problem>,
     /// How it is stored.
     pub manner: Manner,
+    /// How its filesystems are made to stand still, of a host.
+    pub still: Option<Plan>,
     /// Mounts that the tree is read through.
     pub aside: Aside,
 }
@@ -92,10 +98,22 @@ fn store(
     let problems = hooks.before()?;
     let mut subject = subject()?;
     subject.problems.splice(0..0, problems);
-    let finished = run_engine(context, vault, hooks, &subject, host, serial)?;
+    let stands = || hooks.still();
+    let still = subject.still.take().map(|plan| Still::new(plan, &stands));
+    let mut finished = run_engine(context, vault, hooks, &subject, still.as_ref(), host, serial);
+    while torn(&finished) && still.as_ref().is_some_and(Still::give_way) {
+        eprintln!("lifeboat: a snapshot was full before all was read; what it is of is read again, live");
+        finished = run_engine(context, vault, hooks, &subject, still.as_ref(), host, serial);
+    }
+    hooks.still();
+    let finished = finished?;
+    let outcome = still.as_ref().map(Still::close).unwrap_or_default();
+    let sources = sources(&subject, &finished, still.as_ref(), &outcome);
+    subject.problems.extend(outcome.wrong.into_iter().map(|(object, what)| Problem { object, what }));
     let wrong = subject.aside.close();
     subject.problems.extend(wrong.into_iter().map(|what| Problem { object: "guests".to_owned(), what }));
-    let manifest = describe(context, vault, subject, host, serial, started, previous.as_ref(), finished, boot_files)?;
+    let manifest =
+        describe(context, vault, subject, host, serial, started, previous.as_ref(), (finished, sources), boot_files)?;
     let (json, signature) = seal(&manifest, key)?;
     vault.put_manifest(host.as_str(), serial.0, &json, &signature)?;
     context.state.set_newest(vault.id(), host, &Newest { serial, digest: manifest::Digest::of(&json) })?;
@@ -174,6 +192,7 @@ fn run_engine(
     vault: &Vault,
     hooks: &Hooks<'_>,
     subject: &Subject,
+    still: Option<&Still<'_>>,
     host: &HostName,
     serial: Serial,
 ) -> anyhow::Result<Finished> {
@@ -186,6 +205,7 @@ fn run_engine(
     let bar = Bar::new("capturing");
     let mut backup = Backup::new(subject.root.clone(), host.as_str(), serial.0);
     backup.cross.clone_from(&subject.cross);
+    backup.cross.extend(still.map(Still::places_inside).unwrap_or_default());
     backup.exclude.clone_from(&subject.exclude);
     backup.full = subject.manner.full;
     backup.most_blocks = subject.manner.most_blocks.unwrap_or(backup.most_blocks);
@@ -198,6 +218,7 @@ fn run_engine(
     let streams = subject.streams.iter().zip(&open);
     backup.streams =
         streams.map(|(feed, open)| Stream { path: feed.path.clone(), open, needed: feed.needed }).collect();
+    backup.still = still.map(|still| still as &dyn vault::Still);
     backup.stop = hooks.stop().map(AsRef::as_ref);
     backup.progress = &bar;
     let finished = match vault.backup(&backup) {
@@ -221,6 +242,30 @@ fn run_engine(
     Ok(finished)
 }
 
+/// Whether a run failed because a snapshot did not hold.
+fn torn(finished: &anyhow::Result<Finished>) -> bool {
+    let is_torn = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<vault::Error>().is_some_and(|error| error.kind() == vault::Kind::Torn)
+    };
+    finished.as_ref().is_err_and(|error| error.chain().any(is_torn))
+}
+
+/// What was captured, by filesystem, and whether each stood still.
+fn sources(subject: &Subject, finished: &Finished, still: Option<&Still<'_>>, outcome: &Outcome) -> Vec<Source> {
+    let root = if subject.nothing.is_some() { "streams".into() } else { subject.root.to_string_lossy().into_owned() };
+    let mut sources: BTreeMap<&str, Source> = BTreeMap::new();
+    for share in &finished.shares {
+        let path = Path::new("/").join(OsStr::from_bytes(share.path.as_bytes()));
+        let place = still.map_or("/", |still| still.place_of(&path));
+        let consistency = if outcome.still.contains(place) { Consistency::Snapshot } else { Consistency::Live };
+        let path = if place == "/" { root.clone() } else { place.to_owned() };
+        let source = sources.entry(place).or_insert(Source { path, entries: 0, bytes: 0, consistency });
+        source.entries += share.entries;
+        source.bytes += share.bytes;
+    }
+    sources.into_values().collect()
+}
+
 #[expect(clippy::too_many_arguments, reason = "a manifest is made of all of them, once")]
 fn describe(
     context: &Context,
@@ -230,7 +275,7 @@ fn describe(
     serial: Serial,
     started: Timestamp,
     previous: Option<&Verified<Manifest>>,
-    finished: Finished,
+    (finished, sources): (Finished, Vec<Source>),
     boot_files: Vec<BootFile>,
 ) -> anyhow::Result<Manifest> {
     let now = Timestamp::now();
@@ -250,16 +295,7 @@ fn describe(
         finished: now,
         stale_after: Some(now.checked_add(SignedDuration::from_hours(24 * days))?),
         scope: if subject.host.is_some() { Scope::Host } else { Scope::Tree },
-        sources: vec![Source {
-            path: if subject.nothing.is_some() {
-                "streams".into()
-            } else {
-                subject.root.to_string_lossy().into_owned()
-            },
-            entries: finished.contents.totals.entries,
-            bytes: finished.contents.totals.bytes,
-            consistency: Consistency::Live,
-        }],
+        sources,
         host: subject.host,
         problems,
         boot_files,

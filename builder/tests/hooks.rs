@@ -62,6 +62,25 @@ fn hooks_run_in_order_and_back_and_know_what_goes_on() {
 }
 
 #[test]
+fn still_is_run_once_before_after_whatever_came_of_the_capture() {
+    let hook = |still: &str| {
+        let line = |phase: &str| format!("{phase} = 'echo $LIFEBOAT_PHASE >>log'\n");
+        format!("[[hook]]\nname = \"db\"\n{}{still}{}", line("before"), line("after"))
+    };
+    let site = site(&hook("still = 'echo $LIFEBOAT_PHASE >>log; cp log tree/seen'\n"));
+    site.ok(BACKUP);
+    assert_eq!(log(&site), "before\nstill\nafter\n");
+    site.extract("latest", &[], "out");
+    assert!(!site.path("out/seen").exists(), "a tree is read live, and `still` waits until it is");
+    fs::remove_file(site.path("log")).unwrap();
+    site.ends(1, &["backup", "--vault", "vault", "--source", "no-such-tree"]);
+    assert_eq!(log(&site), "before\nstill\nafter\n");
+    configure(&site, &hook("still = 'exit 5'\n"));
+    let said = site.ends(3, &[BACKUP, &["--json"]].concat());
+    assert!(said.contains("\"hook db: still: ended with exit status: 5\""), "{said}");
+}
+
+#[test]
 fn a_run_that_fails_runs_after_and_then_failed() {
     let site = site(&teller("db"));
     site.ends(1, &["backup", "--vault", "vault", "--source", "no-such-tree"]);

@@ -188,17 +188,26 @@ impl Host {
         Ok(captured)
     }
 
-    /// The running host with an empty stick plugged in and the programs installed, as a package would have done it. They come on a disc,
-    /// which no capture counts as the host's own.
+    /// The running host with an empty stick plugged in.
     fn source(&self, folder: &Path) -> anyhow::Result<Source> {
         let stick = folder.join("stick.img");
         vm::blank(&stick, STICK_SIZE)?;
+        let more = vec![Disk::new(&stick, Bus::Usb, STICK_SERIAL)];
+        Ok(Source::running(self.equipped(&format!("capture-{}", self.layout.name), folder, more)?, stick))
+    }
+
+    /// The running host with the programs installed, as a package would have done it, and more disks beside its own. The programs come on a
+    /// disc, which no capture counts as the host's own.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn equipped(&self, name: &str, folder: &Path, mut more: Vec<Disk>) -> anyhow::Result<Running> {
         let disc = folder.join("programs.tar");
         pack(&disc)?;
-        let more = vec![Disk::new(&stick, Bus::Usb, STICK_SERIAL), Disk::new(&disc, Bus::Disc, "LBDISC")];
-        let mut running = self.start(&format!("capture-{}", self.layout.name), folder, more)?;
+        more.push(Disk::new(&disc, Bus::Disc, "LBDISC"));
+        let mut running = self.start(name, folder, more)?;
         running.output("modprobe sr_mod; udevadm settle; tar -xf /dev/sr0 -C / --no-same-owner", COMMAND_LIMIT)?;
-        Ok(Source::running(running, stick))
+        Ok(running)
     }
 }
 

@@ -82,7 +82,7 @@ impl From<vault::Error> for Stop {
             Kind::NoSpace => (Code::NoSpace, "The target disk is full. Use a larger disk."),
             Kind::Io => (Code::Io, "Check the stick and the disk, then start again."),
             Kind::Unsupported => (Code::Failed, "Make a new stick with a newer lifeboat."),
-            Kind::Locked | Kind::Invalid | Kind::Stopped => {
+            Kind::Locked | Kind::Invalid | Kind::Stopped | Kind::Torn => {
                 (Code::Failed, "Start again; if it fails again, open a shell.")
             }
         };

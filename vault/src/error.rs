@@ -26,6 +26,8 @@ pub enum Kind {
     Invalid,
     /// The caller asked for an early end.
     Stopped,
+    /// What was read did not stand still.
+    Torn,
 }
 
 /// Error of a vault operation. `object` is the name inside the vault, or the path on the host.
@@ -93,6 +95,12 @@ pub enum Error {
     /// See [`Kind::Stopped`].
     #[error("the run was stopped")]
     Stopped,
+    /// See [`Kind::Torn`].
+    #[error("{what}")]
+    Torn {
+        /// What did not stand still, and why.
+        what: String,
+    },
 }
 
 impl Error {
@@ -108,6 +116,7 @@ impl Error {
             Error::Unsupported { .. } => Kind::Unsupported,
             Error::Invalid { .. } => Kind::Invalid,
             Error::Stopped => Kind::Stopped,
+            Error::Torn { .. } => Kind::Torn,
         }
     }
 

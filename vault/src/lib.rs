@@ -39,7 +39,7 @@ mod sweep;
 mod vault;
 mod verify;
 
-pub use backup::{Backup, Finished, Problem, ProblemKind, Stream};
+pub use backup::{Backup, Finished, Problem, ProblemKind, Share, Still, Stream};
 pub use catalogue::Catalogue;
 pub use content::ContentHasher;
 pub use contents::{CatalogueRef, Contents, Digest, RunId, RunRef, SegmentRef, Totals};

@@ -13,6 +13,7 @@ use layout::{Kind, Layout, Node, NodeId};
 use manifest::host::{Exclusion, Gap, Item, Verdict};
 
 use super::source::Source;
+use super::still::names;
 use super::{gap, hidden};
 
 /// Asks every mounted btrfs, at one of its mount points, and completes the descriptions of its devices.
@@ -59,6 +60,8 @@ fn ask(path: &str, btrfs: &mut Btrfs) -> anyhow::Result<()> {
     let read = |args: &[&str]| Command::new("btrfs").args(args.iter().copied()).arg(path).read();
     let (all, read_only) = (read(&listing::ALL)?, read(&listing::READ_ONLY)?);
     btrfs.take_listing(&all, &read_only, &read(&listing::DEFAULT)?, &read(&listing::USAGE)?);
+    // Those of another run, which may be at work now.
+    btrfs.subvolumes.retain(|one| !names::is_ours(&one.path));
     Ok(())
 }
 

@@ -27,6 +27,7 @@ mod pattern;
 pub mod preview;
 mod source;
 mod stacks;
+pub mod still;
 pub(crate) mod table;
 mod zfs;
 
@@ -70,6 +71,10 @@ pub struct Options {
     pub blocks: Vec<String>,
     /// What of the guests is captured.
     pub guests: guests::Policy,
+    /// Whether filesystems are read from snapshots.
+    pub snapshots: still::Policy,
+    /// The run stores what it captures: it may clear away what one before has left.
+    pub stores: bool,
 }
 
 impl Default for Options {
@@ -85,6 +90,8 @@ impl Default for Options {
             preview: Vec::new(),
             blocks: Vec::new(),
             guests: guests::Policy::default(),
+            snapshots: still::Policy::default(),
+            stores: false,
         }
     }
 }
@@ -100,6 +107,8 @@ pub struct Captured {
     pub private: Vec<vault::Private>,
     /// Volumes that are archived block by block.
     pub volumes: Vec<blocks::Read>,
+    /// How its filesystems are made to stand still.
+    pub still: still::Plan,
     /// Mounts that the archive is read through; they end with this value.
     pub aside: aside::Aside,
 }
@@ -123,6 +132,10 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     use anyhow::Context as _;
     let source = Source::new(&options.root);
     let mut gaps = Vec::new();
+    if options.stores && source.is_live() {
+        let left = still::sweep().stayed.into_iter();
+        gaps.extend(left.map(|why| gap("a snapshot that an earlier run has left", why)));
+    }
     let mut aside = aside::Aside::begin(&source);
     let guests = guests::look(&source, &options.guests, &mut aside, &mut gaps);
     let mounts = source.bytes("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
@@ -130,7 +143,9 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     let fstab = fstab::parse(&source.text("/etc/fstab").unwrap_or_default());
     let crypttab = crypttab::parse(&source.text("/etc/crypttab").unwrap_or_default());
 
-    let devices = block::devices(&source, &mut gaps);
+    let mut devices = block::devices(&source, &mut gaps);
+    // Those of another run, which may be at work now.
+    still::names::hide(&mut devices);
     let mut probes = content::probes(&source, &devices, &mut gaps);
     btrfs::complete(&source, &devices, &mountinfo::parse(&mounts), &mut probes, &mut gaps);
     let volatile = crypttab.iter().filter(|entry| entry.is_volatile()).map(|entry| entry.name.clone()).collect();
@@ -151,6 +166,7 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     let volumes = blocks::take_in(&layout, &mut coverage, &options.blocks, &mut gaps);
     preview::hold_back(&layout, &mut coverage, &options.preview);
     let cross = coverage::crossed(&layout, &coverage);
+    let still = still::Plan::new(options, &layout, &cross, source.is_live());
     let swap_files: Vec<SwapFile> = swaps
         .into_iter()
         .filter(|swap| swap.file)
@@ -176,7 +192,7 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     let identity = identity::identity(&source, &mut gaps);
     let host =
         Host { identity, layout, coverage, boot, network, hardware, fstab, swap_files, containers, guests, gaps };
-    Ok(Captured { host, roots, private, volumes, aside })
+    Ok(Captured { host, roots, private, volumes, still, aside })
 }
 
 /// Superblocks of mounted filesystems lag behind; the kernel's own count does not.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use vault::Vault;
 
 use crate::capture::aside::Aside;
+use crate::capture::still::Plan;
 use crate::capture::{self, Waiver};
 use crate::cli::Backup;
 use crate::commands::Context;
@@ -92,7 +93,7 @@ fn into_vault(
 ) -> anyhow::Result<Taken> {
     let vault = place.open(context)?;
     let folder = place.path().map(Path::to_owned);
-    let subject = || whole(context, args, feeds, None, folder.as_slice());
+    let subject = || whole(context, args, feeds, None, folder.as_slice(), Some(hooks));
     let manifest = snapshot::take(context, &vault, hooks, subject, Vec::new())?;
     context.state.forget_copy(vault.id(), &manifest.host_name, place)?;
     Ok(Taken { manifest, vault: Some(vault), refreshed: false })
@@ -109,7 +110,7 @@ fn onto_stick(context: &Context, args: &Backup, hooks: &Hooks<'_>, feeds: Vec<Fe
     if refresh.done {
         recovery::put(stick.folder(), &context.state.exported(&context.config.host_name()?)?)?;
     }
-    let subject = || whole(context, args, feeds, Some(stick.target()), &[]);
+    let subject = || whole(context, args, feeds, Some(stick.target()), &[], Some(hooks));
     let manifest = snapshot::take(context, &vault, hooks, subject, refresh.boot_files)?;
     stick.close()?;
     Ok(Taken { manifest, vault: None, refreshed: refresh.done })
@@ -122,14 +123,15 @@ fn whole(
     streams: Vec<Feed>,
     stick: Option<&Path>,
     vaults: &[PathBuf],
+    stores: Option<&Hooks<'_>>,
 ) -> anyhow::Result<Subject> {
     let manner = args.manner();
     if args.streams_only() {
         let nothing = tempfile::tempdir().context("making an empty folder")?;
-        let subject = subject(context, Some(nothing.path()), &args.root, stick, vaults, false)?;
+        let subject = subject(context, Some(nothing.path()), &args.root, stick, vaults, None)?;
         return Ok(Subject { streams, manner, nothing: Some(nothing), ..subject });
     }
-    let mut subject = subject(context, args.source.as_deref(), &args.root, stick, vaults, !args.dry_run)?;
+    let mut subject = subject(context, args.source.as_deref(), &args.root, stick, vaults, stores)?;
     subject.streams.extend(streams);
     Ok(Subject { manner, ..subject })
 }
@@ -140,12 +142,12 @@ fn plan(context: &Context, args: &Backup, place: Option<&Location>, feeds: Vec<F
     let subject = match place {
         Some(place) => {
             place.open(context)?;
-            whole(context, args, feeds, None, place.path().map(Path::to_owned).as_slice())?
+            whole(context, args, feeds, None, place.path().map(Path::to_owned).as_slice(), None)?
         }
         None => {
             let stick = Stick::open(context, args.stick.as_deref())?;
             stick.vault()?;
-            whole(context, args, feeds, Some(stick.target()), &[])?
+            whole(context, args, feeds, Some(stick.target()), &[], None)?
         }
     };
     preview(&subject, hooks)
@@ -162,8 +164,8 @@ impl Backup {
     }
 }
 
-/// What is captured: the tree named, or the host below `root` without the stick and without `vaults`. A run that `stores` nothing touches
-/// no guest.
+/// What is captured: the tree named, or the host below `root` without the stick and without `vaults`. A run that `stores` what it captures has
+/// hooks; one that does not touches no guest.
 ///
 /// # Errors
 /// When the host cannot be described.
@@ -173,11 +175,16 @@ pub fn subject(
     root: &Path,
     stick: Option<&Path>,
     vaults: &[PathBuf],
-    stores: bool,
+    stores: Option<&Hooks<'_>>,
 ) -> anyhow::Result<Subject> {
     let Some(root) = source else {
-        let mut options = capture::Options { root: root.to_owned(), ..host_options(context, stick, vaults) };
-        options.guests.records = stores.then(|| context.state.folder().join("guests/snapshots"));
+        let mut options = capture::Options {
+            root: root.to_owned(),
+            stores: stores.is_some(),
+            ..host_options(context, stick, vaults)
+        };
+        options.guests.records = stores.map(|_| context.state.folder().join("guests/snapshots"));
+        options.guests.stop = stores.and_then(Hooks::stop).cloned();
         return this_host(&options);
     };
     Ok(Subject {
@@ -190,6 +197,7 @@ pub fn subject(
         host: None,
         problems: Vec::new(),
         manner: Manner::default(),
+        still: None,
         aside: Aside::default(),
     })
 }
@@ -208,6 +216,7 @@ pub fn host_options(context: &Context, stick: Option<&Path>, vaults: &[PathBuf])
         blocks: context.config.blocks.clone(),
         // The words were checked when the configuration was read.
         guests: context.config.guests.policy().unwrap_or_default(),
+        snapshots: context.config.snapshots().unwrap_or_default(),
         ..capture::Options::default()
     }
 }
@@ -226,6 +235,7 @@ fn this_host(options: &capture::Options) -> anyhow::Result<Subject> {
         private: captured.private,
         host: Some(captured.host),
         manner: Manner::default(),
+        still: Some(captured.still),
         aside: captured.aside,
     })
 }
@@ -245,6 +255,9 @@ fn preview(subject: &Subject, hooks: &[Hook]) -> anyhow::Result<Exit> {
     for feed in &subject.streams {
         println!("would capture what a command writes as {}", feed.path);
     }
+    for hook in hooks.iter().rev().filter(|hook| hook.still.is_some()) {
+        println!("would run the hook {} as soon as what is captured stands still, or is read", hook.name);
+    }
     for hook in hooks.iter().rev().filter(|hook| hook.after.is_some()) {
         println!("would run the hook {} after", hook.name);
     }
@@ -254,6 +267,9 @@ fn preview(subject: &Subject, hooks: &[Hook]) -> anyhow::Result<Exit> {
     println!("would capture {}", subject.root.display());
     for mount in &subject.cross {
         println!("  and what is mounted at {}", mount.display());
+    }
+    for line in subject.still.iter().flat_map(Plan::lines) {
+        println!("  would read {line}");
     }
     for exclusion in &subject.exclude {
         println!("  without {exclusion}");

@@ -179,7 +179,7 @@ fn capture(
     let subject = || {
         let streams = feed::configured(&context.config, source.is_none()).map_err(anyhow::Error::msg)?;
         let stick = std::slice::from_ref(&target);
-        let mut subject = backup::subject(context, source, Path::new("/"), Some(&target), stick, true)?;
+        let mut subject = backup::subject(context, source, Path::new("/"), Some(&target), stick, Some(&hooks))?;
         subject.streams.extend(streams);
         Ok(subject)
     };

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use layout::{Bytes, Kind, Layout, Node};
 use manifest::host::{Coverage, Verdict};
-use manifest::{Host, Verified};
+use manifest::{Consistency, Host, Verified};
 
 use crate::capture::exclusions;
 use crate::cli::Show;
@@ -40,6 +40,7 @@ fn text(manifest: &Verified<Manifest>) -> String {
         manifest.contents.segments.len(),
         Bytes(totals.added_sealed),
     );
+    text += &read(manifest);
     if let Some(stale) = manifest.stale_after {
         let _ = writeln!(text, "stale from {}", stale.strftime(TIME));
     }
@@ -57,6 +58,17 @@ fn text(manifest: &Verified<Manifest>) -> String {
         let _ = writeln!(text, "  {:<34} {}", exclusion.pattern, exclusion.reason);
     }
     text
+}
+
+/// What was read from snapshots, and what live.
+fn read(manifest: &Verified<Manifest>) -> String {
+    let of = |wanted: Consistency| {
+        let sources = manifest.sources.iter().filter(|source| source.consistency == wanted);
+        sources.map(|source| source.path.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let words = [("from snapshots", of(Consistency::Snapshot)), ("live", of(Consistency::Live))];
+    let words = words.into_iter().filter(|(_, paths)| !paths.is_empty());
+    words.fold(String::new(), |text, (how, paths)| format!("{text}read       {how}: {paths}\n"))
 }
 
 fn machine(host: &Host) -> String {

@@ -13,6 +13,8 @@ pub struct Hook {
     pub name: String,
     /// Run before anything is read.
     pub before: Option<Line>,
+    /// Run as soon as what is captured stands still, or is read.
+    pub still: Option<Line>,
     /// Run at the end, whatever came of the capture.
     pub after: Option<Line>,
     /// Run when the capture failed.
@@ -20,7 +22,7 @@ pub struct Hook {
     /// How long each of them may take [default: 5m].
     #[serde(default)]
     pub limit: Limit<300>,
-    /// What it means when `before` or `after` fails [default: warn].
+    /// What it means when `before`, `still` or `after` fails [default: warn].
     #[serde(default)]
     pub on: OnFailure,
 }
@@ -58,16 +60,16 @@ impl Stream {
 /// What is wrong, and where.
 pub fn check(hooks: &[Hook], streams: &[Stream]) -> Result<(), String> {
     for (at, hook) in hooks.iter().enumerate() {
-        let Hook { name, before, after, failed, .. } = hook;
+        let Hook { name, before, still, after, failed, .. } = hook;
         if name.is_empty() || name.len() > 64 || name.chars().any(char::is_control) {
             return Err(format!("name = {name:?} in [[hook]]: a name of up to 64 characters is wanted"));
         }
         if hooks[..at].iter().any(|other| other.name == *name) {
             return Err(format!("there are two hooks of the name {name:?}"));
         }
-        let lines = [("before", before), ("after", after), ("failed", failed)];
+        let lines = [("before", before), ("still", still), ("after", after), ("failed", failed)];
         if lines.iter().all(|(_, line)| line.is_none()) {
-            return Err(format!("the hook {name:?} has neither `before`, `after` nor `failed`"));
+            return Err(format!("the hook {name:?} has neither `before`, `still`, `after` nor `failed`"));
         }
         for (key, line) in lines {
             if let Some(fault) = line.as_ref().and_then(Line::fault) {

@@ -132,6 +132,7 @@ fn source(folder: &Path) -> Opened {
                 host: None,
                 problems: Vec::new(),
                 manner: snapshot::Manner::default(),
+                still: None,
                 aside: Default::default(),
             })
         };

@@ -1,7 +1,7 @@
-//! What would hinder a restore, found before the disaster. Looks, and changes nothing.
+//! What would hinder a restore, found before the disaster. Looks, and changes nothing but one thing: snapshots that a killed run has left are removed.
 //!
 //! One file for each thing that a restore needs: what a stick is made from ([`parts`]), Secure Boot ([`secure_boot`]), this host's
-//! storage ([`host`]), the stick that was made ([`made`]), the vault ([`kept`]) and the keys ([`keys`]). Each gives findings; the
+//! storage ([`host`]), the stick that was made ([`made`]), the vault ([`kept`]), the keys ([`keys`]) and what runs have left ([`snapshots`]). Each gives findings; the
 //! worst of them is the verdict.
 
 mod host;
@@ -10,6 +10,7 @@ mod keys;
 mod made;
 mod parts;
 mod secure_boot;
+mod snapshots;
 
 use serde::Serialize;
 
@@ -57,9 +58,10 @@ impl Finding {
 
 /// Looks at everything. Never fails: what cannot be looked at is a finding.
 pub fn examine(context: &Context, args: &Doctor) -> Vec<Finding> {
+    let mut findings = snapshots::look();
     let captured = host::captured(context, &args.live.root);
     let layout = captured.as_ref().ok().map(|captured| &captured.host.layout);
-    let mut findings = parts::look(&args.live.root, args.rescue.as_deref(), layout);
+    findings.extend(parts::look(&args.live.root, args.rescue.as_deref(), layout));
     findings.extend(secure_boot::look(&args.live.root));
     findings.extend(host::look(captured.as_ref()));
     findings.extend(made::look(context, args));

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::Write;
+use std::os::fd::BorrowedFd;
 
 use crossbeam_channel::{Receiver, Sender};
 use rustix::fs::OFlags;
@@ -11,7 +12,7 @@ use super::listing::{Batch, Step};
 use super::previous::{Journal, State, Stored};
 use super::read::{self, Outcome};
 use super::segment::{Builder, Filled, Run};
-use super::{Finished, Hand, Problem, ProblemKind};
+use super::{Finished, Hand, Problem, ProblemKind, Share};
 use crate::catalogue::{Header, end_line};
 use crate::contents::{CatalogueRef, Contents, SegmentRef, Totals};
 use crate::entry::{Entry, EntryKind, Member};
@@ -48,13 +49,34 @@ pub(super) struct Collected {
     totals: Totals,
     problems: Vec<Problem>,
     left_out: Vec<EntryPath>,
+    shares: Shares,
+}
+
+/// Counts entries by filesystem.
+pub(super) struct Shares(Vec<Share>);
+
+impl Shares {
+    /// Nothing yet, of the root and of what is mounted at `cross`.
+    pub(super) fn new(cross: &[EntryPath]) -> Self {
+        let paths: BTreeSet<EntryPath> = cross.iter().cloned().chain([EntryPath::root()]).collect();
+        Self(paths.into_iter().map(|path| Share { path, entries: 0, bytes: 0 }).collect())
+    }
+
+    fn count(&mut self, entry: &Entry) {
+        // The last of those above it lies the deepest: of two, one is above the other.
+        if let Some(share) = self.0.iter_mut().rfind(|share| entry.path.is_at_or_below(&share.path)) {
+            share.entries += 1;
+            share.bytes += if entry.kind == EntryKind::File { entry.size } else { 0 };
+        }
+    }
 }
 
 impl<'a> Collector<'a> {
     pub(super) fn new(
         run: &'a Run<'a>,
+        root: BorrowedFd<'a>,
         header: Header,
-        segments: HashMap<(u32, u64), SegmentRef>,
+        (segments, shares): (HashMap<(u32, u64), SegmentRef>, Shares),
         mut journal: Option<Journal>,
         permits: Sender<()>,
         filled: Sender<Filled>,
@@ -73,13 +95,14 @@ impl<'a> Collector<'a> {
             totals: Totals::default(),
             problems: Vec::new(),
             left_out: Vec::new(),
+            shares,
         };
         Ok(Collector {
             run,
             catalogue,
             journal,
             links: Builder::for_links(run, filled.clone()),
-            hand: Hand::alone(run, filled),
+            hand: Hand::alone(run, root, filled),
             permits,
             lines: Vec::new(),
             lost: HashSet::new(),
@@ -179,7 +202,7 @@ impl<'a> Collector<'a> {
     /// listed, and this one be there. Later names are links to this one, as long as it is the same inode.
     fn stand_in(&mut self, link: &Entry) -> Result<()> {
         self.hand.reader.refresh();
-        let found = open_beneath(self.run.root, link.path.as_bytes(), OFlags::PATH);
+        let found = open_beneath(self.hand.reader.root, link.path.as_bytes(), OFlags::PATH);
         let outcome = match found.and_then(|fd| facts_of(fd, b"", link.path.clone())) {
             Ok(facts) if facts.entry.inode == link.inode => self.hand.store(&facts, None)?,
             Ok(_) => read::lost(&link.path, &Errno::STALE.into()),
@@ -205,6 +228,7 @@ impl<'a> Collector<'a> {
     fn entry(&mut self, entry: &Entry, unchanged: bool) {
         entry.write_lines(&mut self.lines);
         let collected = &mut self.collected;
+        collected.shares.count(entry);
         collected.totals.entries += 1;
         collected.totals.unchanged += u64::from(unchanged);
         if entry.kind == EntryKind::File {
@@ -267,6 +291,7 @@ impl Collected {
         let (vanished, problems): (Vec<_>, Vec<_>) = self.problems.into_iter().partition(gone);
         // A folder that is gone is met twice, when it is listed and when it is looked at.
         let vanished: BTreeSet<EntryPath> = vanished.into_iter().map(|problem| problem.path).collect();
-        Ok(Finished { contents, problems, vanished: vanished.into_iter().collect(), left_out: self.left_out })
+        let (vanished, left_out, shares) = (vanished.into_iter().collect(), self.left_out, self.shares.0);
+        Ok(Finished { contents, problems, vanished, left_out, shares })
     }
 }

@@ -154,7 +154,7 @@ impl Blocks {
         reader: &mut Reader<'_>,
     ) -> std::result::Result<Outcome, Failure> {
         let source = |errno: Errno| Failure::Source(errno.into());
-        let file = Arc::new(open_to_read(reader.builder.run.root, path.as_bytes()).map_err(source)?);
+        let file = Arc::new(open_to_read(reader.root, path.as_bytes()).map_err(source)?);
         let size = block_size_of(&file, path, previous, reader.builder.run)?;
         let reusable = previous.and_then(|p| p.blocks.as_ref()).filter(|blocks| blocks.size == size);
         let reusable = reusable.into_iter().flat_map(|blocks| &blocks.list);

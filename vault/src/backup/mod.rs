@@ -9,26 +9,29 @@ mod overlay;
 mod previous;
 mod read;
 mod segment;
+mod still;
 mod stream;
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
 use rustix::fs::{Mode, OFlags};
 
-use self::collect::{Collected, Collector};
+use self::collect::{Collected, Collector, Shares};
 use self::large::Blocks;
 use self::listing::{Batch, Item, Listing, Step};
 use self::overlay::Overlay;
 use self::previous::{Cache, Journal, Previous, State};
 use self::read::{Outcome, Reader};
 use self::segment::{Builder, Filled, Run};
+pub use self::still::Still;
 pub use self::stream::Stream;
 use crate::catalogue::Header;
 use crate::contents::{Contents, RunId, SegmentRef, segment_object};
@@ -49,6 +52,8 @@ pub struct Backup<'a> {
     pub cross: Vec<PathBuf>,
     /// What to leave out.
     pub exclude: Vec<Exclusion>,
+    /// What makes the tree stand still while it is read; without it the tree is read as it lies.
+    pub still: Option<&'a dyn Still>,
     /// Files whose content is not in the tree. They are stored before it, in this order.
     pub streams: Vec<Stream<'a>>,
     /// Secrets that are kept beside the tree, each under a name of its own.
@@ -88,6 +93,7 @@ impl Backup<'_> {
             root: root.into(),
             cross: Vec::new(),
             exclude: Vec::new(),
+            still: None,
             streams: Vec::new(),
             private: &[],
             host: host.into(),
@@ -116,6 +122,19 @@ pub struct Finished {
     pub vanished: Vec<EntryPath>,
     /// Folders whose contents, and other entries that were left out by [`Backup::exclude`].
     pub left_out: Vec<EntryPath>,
+    /// What each filesystem has of it: the root, and what is mounted at [`Backup::cross`], in the order of their paths.
+    pub shares: Vec<Share>,
+}
+
+/// What a snapshot has of one filesystem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// Where it is mounted.
+    pub path: EntryPath,
+    /// Entries of all kinds.
+    pub entries: u64,
+    /// Bytes of file content.
+    pub bytes: u64,
 }
 
 /// Something about one entry that did not go as it should.
@@ -191,9 +210,16 @@ impl Vault {
         let mut state = State::new(self.id(), id.clone(), started, runs, &segments);
         let journal = cache.as_ref().map(|cache| cache.begin(&state)).transpose()?;
 
-        let run = Run::new(self, (&id, &key), ordinal, root.as_fd(), backup);
+        let run = Run::new(self, (&id, &key), ordinal, backup);
         let header = self.header(backup, &state);
-        let collected = pipeline(&run, backup, (previous, streamed), header, segments, journal)?;
+        let collected = pipeline(&run, backup, root.as_fd(), (previous, streamed), header, segments, journal);
+        if let Some(Err(what)) = backup.still.map(Still::held) {
+            // What a cut run leaves behind for the next one must not hold what was torn.
+            cache.as_ref().map_or(Ok(()), |cache| cache.discard(&id))?;
+            // A tree that never stood still has its own error.
+            return collected.and(Err(Error::Torn { what }));
+        }
+        let collected = collected?;
         let private = private::store(self, &id, &key, backup.private, backup.level)?;
         let mut finished = collected.store(&run, &object, &mut state)?;
         finished.contents.totals.added_sealed += private.iter().map(|part| part.size).sum::<u64>();
@@ -248,13 +274,15 @@ fn now() -> (i64, u32) {
 fn pipeline<'a>(
     run: &'a Run<'a>,
     backup: &Backup<'_>,
+    live: BorrowedFd<'a>,
     (previous, streamed): (Previous, Previous),
     header: Header,
     segments: HashMap<(u32, u64), SegmentRef>,
     journal: Option<Journal>,
 ) -> Result<Collected> {
     let workers = worker_count(backup.workers);
-    let cross = backup.cross.iter().filter_map(|path| EntryPath::from_argument(path.as_os_str().as_bytes())).collect();
+    let cross: Vec<EntryPath> =
+        backup.cross.iter().filter_map(|path| EntryPath::from_argument(path.as_os_str().as_bytes())).collect();
     let (batches, batch_inbox) = bounded(workers * 2);
     let (steps, step_inbox) = bounded(WINDOW);
     let (permits, permit_inbox) = bounded(WINDOW);
@@ -266,24 +294,29 @@ fn pipeline<'a>(
         let _ = permits.send(());
     }
     let segment_journal = journal.as_ref().map(Journal::segments).transpose()?;
-    let collector = Collector::new(run, header, segments, journal, permits, filled.clone())?;
-    let busy = AtomicUsize::new(0);
+    let (busy, still) = (AtomicUsize::new(0), OnceLock::new());
     std::thread::scope(|scope| {
         let finisher = scope.spawn(move || finish_segments(run, &filled_inbox, segment_journal));
         // Before anything else is read: what the streams say is no younger than the files that belong to it.
         let extra = stream::store(&backup.streams, streamed, Builder::new(run, filled.clone()), backup.stop);
-        let extra = match extra {
-            Ok(extra) => extra,
+        let ready = extra.and_then(|extra| {
+            let root = read_from(backup, live, &still)?;
+            let shares = Shares::new(&cross);
+            let collector = Collector::new(run, root, header, (segments, shares), journal, permits, filled.clone())?;
+            Ok((extra, root, collector))
+        });
+        let (extra, root, collector) = match ready {
+            Ok(ready) => ready,
             Err(error) => {
                 // The finisher ends with the last builder; when the vault fails, its error is the first.
-                drop((filled, collector));
+                drop(filled);
                 return Err(ended(finisher.join()).err().unwrap_or(error));
             }
         };
         for _ in 0..workers {
             let worker = Worker {
                 hand: Hand {
-                    reader: Reader::new(Builder::new(run, filled.clone())),
+                    reader: Reader::new(Builder::new(run, filled.clone()), root),
                     blocks: Blocks::new(jobs.clone(), job_inbox.clone()),
                 },
                 batches: batch_inbox.clone(),
@@ -294,7 +327,7 @@ fn pipeline<'a>(
         }
         drop((filled, batch_inbox, jobs, job_inbox));
         let listing = Listing {
-            walk: Overlay::new(Walk::new(run.root, cross, &backup.exclude), extra),
+            walk: Overlay::new(Walk::new(root, cross.into_iter().collect(), &backup.exclude), extra),
             previous,
             workers: batches,
             collector: steps.clone(),
@@ -313,6 +346,15 @@ fn pipeline<'a>(
         collected.segments.extend(stored);
         Ok(collected)
     })
+}
+
+/// The folder that is read: the root as it lies, or what shows it standing still, opened into `still`.
+fn read_from<'a>(backup: &Backup<'_>, live: BorrowedFd<'a>, still: &'a OnceLock<OwnedFd>) -> Result<BorrowedFd<'a>> {
+    let Some(asked) = backup.still else { return Ok(live) };
+    refuse_stopped(backup.stop)?;
+    let folder = asked.begin().map_err(|what| Error::invalid(backup.root.display().to_string(), what))?;
+    let opened = open_root(&folder)?;
+    Ok(still.get_or_init(|| opened).as_fd())
 }
 
 /// What a thread gave.
@@ -342,9 +384,9 @@ struct Hand<'a> {
 
 impl<'a> Hand<'a> {
     /// One without others to share a large file with.
-    fn alone(run: &'a Run<'a>, filled: Sender<Filled>) -> Self {
+    fn alone(run: &'a Run<'a>, root: BorrowedFd<'a>, filled: Sender<Filled>) -> Self {
         let (jobs, inbox) = bounded(0);
-        Hand { reader: Reader::new(Builder::new(run, filled)), blocks: Blocks::new(jobs, inbox) }
+        Hand { reader: Reader::new(Builder::new(run, filled), root), blocks: Blocks::new(jobs, inbox) }
     }
 
     fn work(&mut self, job: &large::Job) {

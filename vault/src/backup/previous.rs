@@ -95,6 +95,17 @@ impl Cache {
         Ok(Journal { journal, lines: Some(lines), flushed: Instant::now() })
     }
 
+    /// Forgets a run that did not finish.
+    pub(super) fn discard(&self, run: &RunId) -> Result<()> {
+        for name in [format!("{run}.journal"), format!("{run}.lines")] {
+            match fs::remove_file(self.folder.join(&name)) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("removing", name, e)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Makes a finished run the one that the next begins from, and removes the record of earlier ones.
     pub(super) fn finish(&self, state: &State) -> Result<()> {
         let failed = |e| Error::io("writing", self.state.display().to_string(), e);

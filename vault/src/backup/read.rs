@@ -101,13 +101,15 @@ impl Folder {
 /// Reads entries for one worker.
 pub(super) struct Reader<'a> {
     pub(super) builder: Builder<'a>,
+    /// The root of the tree.
+    pub(super) root: BorrowedFd<'a>,
     folder: Folder,
     buffer: Vec<u8>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(builder: Builder<'a>) -> Self {
-        Reader { builder, folder: Folder::default(), buffer: Vec::new() }
+    pub(super) fn new(builder: Builder<'a>, root: BorrowedFd<'a>) -> Self {
+        Reader { builder, root, folder: Folder::default(), buffer: Vec::new() }
     }
 
     /// Forgets the folder in hand: what is read next is found from the root again, wherever its folder is by then.
@@ -136,7 +138,7 @@ impl<'a> Reader<'a> {
     fn look(&mut self, facts: &Facts) -> io::Result<Entry> {
         let path = &facts.entry.path;
         let (parent, name) = path.split();
-        let folder = self.folder.open(self.builder.run.root, parent)?;
+        let folder = self.folder.open(self.root, parent)?;
         let bare = || open_beneath(folder, name, OFlags::PATH);
         let (fd, open) = match facts.entry.kind {
             // A folder that may not be listed is kept all the same, without contents; the lister names it.
@@ -186,7 +188,7 @@ impl<'a> Reader<'a> {
         last: bool,
     ) -> io::Result<Result<(Option<Outcome>, bool)>> {
         let (parent, name) = path.split();
-        let fd = open_to_read(self.folder.open(self.builder.run.root, parent)?, name)?;
+        let fd = open_to_read(self.folder.open(self.root, parent)?, name)?;
         let before = facts_of(&fd, b"", path.clone())?;
         if before.entry.kind != EntryKind::File {
             return Err(Errno::STALE.into());

@@ -1,7 +1,6 @@
 //! Segments that are being filled: each worker appends whole tar members to one of its own; a finisher makes them durable.
 
 use std::io::{self, Write};
-use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_channel::Sender;
@@ -28,7 +27,6 @@ pub(super) struct Run<'a> {
     pub(super) ordinal: u32,
     pub(super) level: i32,
     pub(super) most_blocks: u64,
-    pub(super) root: BorrowedFd<'a>,
     pub(super) progress: &'a dyn Progress,
     pub(super) stop: Option<&'a AtomicBool>,
     /// Paths of the streams.
@@ -44,13 +42,12 @@ impl<'a> Run<'a> {
         vault: &'a Vault,
         (id, key): (&'a RunId, &'a RunKey),
         ordinal: u32,
-        root: BorrowedFd<'a>,
         backup: &'a Backup<'_>,
     ) -> Self {
         let Backup { level, most_blocks, progress, stop, .. } = *backup;
         let streams = backup.streams.iter().map(|stream| stream.path.clone()).collect();
         let (numbers, link_numbers) = (AtomicU64::new(1), AtomicU64::new(LINKS));
-        Run { vault, id, key, ordinal, level, most_blocks, root, progress, stop, streams, numbers, link_numbers }
+        Run { vault, id, key, ordinal, level, most_blocks, progress, stop, streams, numbers, link_numbers }
     }
 }
 

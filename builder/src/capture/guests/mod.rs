@@ -15,6 +15,7 @@ mod lxc;
 mod parts;
 mod podman;
 pub mod proxmox;
+pub mod vzdump;
 
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,7 @@ use super::aside::Aside;
 use super::pattern::fits;
 use super::source::Source;
 use super::{Waiver, gap};
+use crate::interrupt::Flag;
 
 /// What of the guests is captured, and what counts as a gap.
 #[derive(Clone, Debug)]
@@ -44,6 +46,10 @@ pub struct Policy {
     pub libvirt: Option<String>,
     /// Disks of libvirt's running guests are made to lie still while they are read.
     pub snapshot: bool,
+    /// Whether vzdump is started for guests of Proxmox, and how.
+    pub vzdump: Option<vzdump::Vzdump>,
+    /// Becomes true when the run is to end early.
+    pub stop: Option<Flag>,
     /// Where it is on record what is under way with them; none for a run that stores nothing, and so touches no guest.
     pub records: Option<PathBuf>,
 }
@@ -56,6 +62,8 @@ impl Default for Policy {
             fail: false,
             libvirt: None,
             snapshot: false,
+            vzdump: None,
+            stop: None,
             records: None,
         }
     }

@@ -17,7 +17,7 @@ use jiff::{SignedDuration, Zoned};
 use manifest::host::{Archive, Exclusion, Gap, Guest, GuestKind, Held, Note, PlatformKind};
 
 use super::archives::{Looked, backups, storages};
-use super::{Archives, Found, Hypervisor, One, Place, Policy, Volume};
+use super::{Archives, Found, Hypervisor, One, Place, Policy, Volume, vzdump};
 use crate::capture::aside::Aside;
 use crate::capture::gap;
 use crate::capture::source::Source;
@@ -37,6 +37,8 @@ impl Hypervisor for Proxmox {
             return None;
         }
         let mut found = Found::new(PlatformKind::Proxmox);
+        // Before its view is taken off, which vzdump needs.
+        dump(source, policy, gaps);
         match keep(source, aside) {
             Ok((tree, laid_over)) => {
                 if laid_over {
@@ -84,6 +86,26 @@ pub fn read(database: &Path) -> anyhow::Result<Tree> {
     let copy = folder.path().join("config.db");
     cluster::copy(database, &copy)?;
     cluster::read(&copy)
+}
+
+/// Has vzdump make archives of guests, where the configuration says so and the run stores what it captures.
+fn dump(source: &Source, policy: &Policy, gaps: &mut Vec<Gap>) {
+    let Some(vzdump) = policy.vzdump.as_ref().filter(|_| policy.records.is_some() && source.is_live()) else { return };
+    // A database that cannot be read is told by whoever archives it.
+    let Ok(tree) = read(&source.path(DATABASE)) else { return };
+    let (inventory, Ok(storages)) = (Inventory::of(&tree), storages(&tree)) else { return };
+    let host = source.text("/etc/hostname").unwrap_or_default();
+    let Some(node) = node(&host, &inventory.nodes) else { return };
+    if storages.get(&vzdump.storage).is_none_or(|storage| !storage.is_on(&node) || !storage.holds("backup")) {
+        let why = format!("it is no storage for backups on {node}; vzdump was not started");
+        gaps.push(gap(format!("storage {} in [guests.vzdump]", vzdump.storage), why));
+        return;
+    }
+    let guests: Vec<inventory::Guest> = inventory.guests.into_iter().filter(|guest| guest.node == node).collect();
+    let (_, backups) = backups(&storages, &node, &source.path("/"));
+    let most_age = SignedDuration::from_secs(policy.most_age);
+    let wanted = vzdump::wanted(vzdump, &guests, &backups, Zoned::now().datetime(), most_age);
+    vzdump::start(vzdump, &wanted, policy, gaps);
 }
 
 /// Gives `copy` the owner, the permissions and the times of `original`.

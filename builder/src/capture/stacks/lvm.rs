@@ -7,6 +7,7 @@ use manifest::host::Gap;
 
 use super::known;
 use crate::capture::gap;
+use crate::capture::still::names;
 
 /// LVM's word on this host; empty where no device belongs to LVM.
 pub(super) fn report(devices: &[BlockDevice], gaps: &mut Vec<Gap>) -> Report {
@@ -18,6 +19,7 @@ pub(super) fn report(devices: &[BlockDevice], gaps: &mut Vec<Gap>) -> Report {
         gaps.push(gap("LVM", format!("{error:#}; its volumes cannot be brought back")));
         Report::default()
     });
+    report.logical.retain(|(volume, _)| !names::is_ours(&volume.name));
     for found in &mut report.volumes {
         if let Some(path) = known(&found.device, devices) {
             found.device = path;

@@ -11,6 +11,7 @@ use manifest::host::Gap;
 use super::known;
 use crate::capture::gap;
 use crate::capture::source::Source;
+use crate::capture::still::zfs::without_ours;
 
 /// Where udev shows volumes by their names.
 const VOLUMES: &str = "/dev/zvol";
@@ -50,7 +51,7 @@ fn read() -> anyhow::Result<Report> {
         return Ok(Report::default());
     }
     let (status, properties) = (ask("zpool", &STATUS)?, ask("zfs", &PROPERTIES)?);
-    Ok(report::parse(&pools, &status, &properties, &ask("zfs", &SNAPSHOTS)?))
+    Ok(report::parse(&pools, &status, &properties, &without_ours(&ask("zfs", &SNAPSHOTS)?)))
 }
 
 /// The sector shift in a device's label.
