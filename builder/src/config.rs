@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use guests::proxmox::VmId;
 use serde::Deserialize;
 
 use crate::capture::guests::{Archives, Policy};
@@ -106,6 +107,8 @@ pub struct Guests {
     pub gaps: Option<String>,
     /// Disks of libvirt's guests that run: `leave` them as they are, or `snapshot` them while they are read [default: leave].
     pub running: Option<String>,
+    /// Machines of Proxmox that the rescue itself brings back, before the first start, by their numbers.
+    pub offline: Vec<String>,
 }
 
 /// Which archives: one word, or guests.
@@ -148,8 +151,16 @@ impl Guests {
             Some("snapshot") => true,
             Some(other) => return Err(format!("running = {other:?} in [guests]: leave or snapshot")),
         };
+        let mut offline = self.offline.clone();
+        if let Some(wrong) = offline.iter().find(|id| id.parse::<VmId>().is_err()) {
+            return Err(format!(
+                "offline = [{wrong:?}] in [guests]: numbers of Proxmox's machines are wanted, as \"100\""
+            ));
+        }
+        offline.sort_unstable();
+        offline.dedup();
         let usual = Policy::default();
-        Ok(Policy { archives, most_age: most_age.unwrap_or(usual.most_age), fail, snapshot, ..usual })
+        Ok(Policy { archives, most_age: most_age.unwrap_or(usual.most_age), fail, snapshot, offline, ..usual })
     }
 }
 
@@ -219,7 +230,7 @@ const WAIVER_KEYS: &[&str] = &["what", "reason"];
 const HOOK_KEYS: &[&str] = &["name", "before", "after", "failed", "limit", "on"];
 const STREAM_KEYS: &[&str] = &["name", "command", "limit", "on"];
 const LUKS_KEYS: &[&str] = &["keep_volume_key"];
-const GUEST_KEYS: &[&str] = &["archives", "max_age", "gaps", "running"];
+const GUEST_KEYS: &[&str] = &["archives", "max_age", "gaps", "running", "offline"];
 const PRUNE_KEYS: &[&str] =
     &["keep_last", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_within", "grace"];
 
@@ -394,9 +405,18 @@ mod tests {
                 && !policy("running = \"leave\"").snapshot
                 && !policy("").snapshot
         );
-        for wrong in
-            ["running = \"yes\"", "archives = \"some\"", "gaps = \"no\"", "max_age = \"soon\"", "archive = \"all\""]
-        {
+        assert_eq!(policy("offline = [\"101\", \"100\", \"101\"]").offline, ["100", "101"]);
+        for wrong in [
+            "running = \"yes\"",
+            "archives = \"some\"",
+            "gaps = \"no\"",
+            "max_age = \"soon\"",
+            "archive = \"all\"",
+            "offline = \"100\"",
+            "offline = [100]",
+            "offline = [\"mail\"]",
+            "offline = [\"0100\"]",
+        ] {
             assert!(Config::parse(&format!("version = 1\n[guests]\n{wrong}\n")).is_err(), "{wrong}");
         }
     }

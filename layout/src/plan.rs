@@ -430,6 +430,13 @@ impl Kind {
     }
 }
 
+/// Whether a restore that has a place for every disk makes all again that `node` lies on.
+#[must_use]
+pub fn makes_again(layout: &Layout, restores: &dyn Fn(&NodeId) -> bool, node: &NodeId) -> bool {
+    let (wanted, below) = (wanted_disks(layout, restores), layout.disks_below(node));
+    !below.is_empty() && below.into_iter().all(|disk| wanted.contains(disk))
+}
+
 /// Recorded disks that are made again: those that hold a filesystem or swap area that comes back.
 fn wanted_disks(layout: &Layout, restores: &dyn Fn(&NodeId) -> bool) -> Vec<NodeId> {
     let holds = |node: &&Node| node.kind.is_filesystem() || matches!(node.kind, Kind::Swap(_) | Kind::Volatile(_));
