@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use guests::proxmox::VmId;
 use serde::Deserialize;
 
 use crate::capture::guests::{Archives, Policy, vzdump};
@@ -112,6 +113,8 @@ pub struct Guests {
     pub gaps: Option<String>,
     /// Disks of libvirt's guests that run: `leave` them as they are, or `snapshot` them while they are read [default: leave].
     pub running: Option<String>,
+    /// Machines of Proxmox that the rescue itself brings back, before the first start, by their numbers.
+    pub offline: Vec<String>,
     /// Whether vzdump is started for guests of Proxmox before they are captured [default: it is not].
     pub vzdump: Option<Vzdump>,
 }
@@ -176,9 +179,17 @@ impl Guests {
             Some("snapshot") => true,
             Some(other) => return Err(format!("running = {other:?} in [guests]: leave or snapshot")),
         };
+        let mut offline = self.offline.clone();
+        if let Some(wrong) = offline.iter().find(|id| id.parse::<VmId>().is_err()) {
+            return Err(format!(
+                "offline = [{wrong:?}] in [guests]: numbers of Proxmox's machines are wanted, as \"100\""
+            ));
+        }
+        offline.sort_unstable();
+        offline.dedup();
         let vzdump = self.vzdump.as_ref().map(Vzdump::checked).transpose()?;
         let usual = Policy::default();
-        Ok(Policy { archives, most_age: most_age.unwrap_or(usual.most_age), fail, snapshot, vzdump, ..usual })
+        Ok(Policy { archives, most_age: most_age.unwrap_or(usual.most_age), fail, snapshot, vzdump, offline, ..usual })
     }
 }
 
@@ -282,7 +293,7 @@ const WAIVER_KEYS: &[&str] = &["what", "reason"];
 const HOOK_KEYS: &[&str] = &["name", "before", "still", "after", "failed", "limit", "on"];
 const STREAM_KEYS: &[&str] = &["name", "command", "limit", "on"];
 const LUKS_KEYS: &[&str] = &["keep_volume_key"];
-const GUEST_KEYS: &[&str] = &["archives", "max_age", "gaps", "running", "vzdump"];
+const GUEST_KEYS: &[&str] = &["archives", "max_age", "gaps", "running", "offline", "vzdump"];
 const VZDUMP_KEYS: &[&str] = &["storage", "when", "mode", "compress", "only", "limit"];
 const PRUNE_KEYS: &[&str] =
     &["keep_last", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_within", "grace"];
@@ -490,9 +501,18 @@ mod tests {
                 && !policy("running = \"leave\"").snapshot
                 && !policy("").snapshot
         );
-        for wrong in
-            ["running = \"yes\"", "archives = \"some\"", "gaps = \"no\"", "max_age = \"soon\"", "archive = \"all\""]
-        {
+        assert_eq!(policy("offline = [\"101\", \"100\", \"101\"]").offline, ["100", "101"]);
+        for wrong in [
+            "running = \"yes\"",
+            "archives = \"some\"",
+            "gaps = \"no\"",
+            "max_age = \"soon\"",
+            "archive = \"all\"",
+            "offline = \"100\"",
+            "offline = [100]",
+            "offline = [\"mail\"]",
+            "offline = [\"0100\"]",
+        ] {
             assert!(Config::parse(&format!("version = 1\n[guests]\n{wrong}\n")).is_err(), "{wrong}");
         }
     }

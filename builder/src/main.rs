@@ -24,6 +24,7 @@ mod feed;
 #[cfg(feature = "libfuzzer")]
 mod fuzz;
 mod hardware;
+mod hashed;
 mod holdings;
 mod hooks;
 mod identity;

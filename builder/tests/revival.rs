@@ -126,6 +126,17 @@ impl Node {
         self.write("root/var/lib/lifeboat/guests/revival.json", revival.to_string());
     }
 
+    /// The rescue's word on guest 100, for the list of guests that is there.
+    fn offline(&self, volumes: &[&str], failed: Option<&str>) {
+        let revival = self.read("root/var/lib/lifeboat/guests/revival.json");
+        let mut guest = json!({ "id": "100", "volumes": volumes });
+        if let Some(why) = failed {
+            guest["failed"] = why.into();
+        }
+        let word = json!({ "schema": 1, "revival": Digest::of(revival.as_bytes()), "guests": [guest] });
+        self.write("root/var/lib/lifeboat/guests/offline.json", word.to_string());
+    }
+
     /// Runs `lifeboat guests restore`, which must end with `code`; what it said.
     fn restore(&self, code: i32, args: &[&str]) -> String {
         self.ends(code, &[&["guests", "restore", "--root", "ROOT", "--wait", "0"], args].concat())
@@ -418,4 +429,69 @@ fn the_unit_runs_once_and_before_guests_start() {
     ] {
         assert!(unit.lines().any(|other| other == line), "{line}");
     }
+}
+
+#[test]
+fn a_guest_whose_disks_the_rescue_brought_back_is_restored_and_left_as_it_is() {
+    let node = Node::new();
+    let config = format!("{CONFIG}\n[before]\nsnaptime: 1\n");
+    node.write("root/etc/pve/nodes/pve1/qemu-server/100.conf", &config);
+    node.write("disks", "fast:vm-100-disk-0\n");
+    node.offline(&["pve/vm-100-disk-0"], None);
+    node.restore(0, &[]);
+    assert_eq!(node.calls(), [PCTRESTORED], "nothing is restored over its disks");
+    let state = node.state("100");
+    assert_eq!(state["phase"], "restored");
+    assert!(
+        state["detail"].as_str().unwrap().contains("the rescue brought its disks back (pve/vm-100-disk-0)"),
+        "{state}"
+    );
+    assert!(state["notes"][0].as_str().unwrap().contains("qm delsnapshot 100 before"), "{state}");
+    assert_eq!(node.config(), config, "it starts with the host as before");
+    assert_eq!(node.status(0)["verdict"], "restored");
+}
+
+#[test]
+fn a_guest_that_the_rescue_could_not_bring_back_comes_back_as_the_others_do() {
+    let node = Node::new();
+    node.offline(&[], Some("the pool is full"));
+    node.restore(0, &[]);
+    assert_eq!(node.calls(), [PCTRESTORED, QMRESTORED]);
+    let state = node.state("100");
+    assert_eq!(state["phase"], "restored");
+    assert!(
+        state["notes"]
+            .to_string()
+            .contains("the rescue did not bring it back before the first start: the pool is full"),
+        "{state}"
+    );
+}
+
+#[test]
+fn half_written_disks_of_the_rescues_are_never_taken_for_the_guest() {
+    let node = Node::new();
+    node.write("disks", "fast:vm-100-disk-0\n");
+    node.offline(&["pve/vm-100-disk-0"], Some("the pool is full"));
+    let said = node.restore(3, &[]);
+    assert!(said.contains("remove pve/vm-100-disk-0"), "{said}");
+    assert_eq!(node.calls(), [PCTRESTORED]);
+    node.write("disks", "");
+    node.restore(0, &["--only", "100"]);
+    assert_eq!(node.calls()[1..], [QMRESTORED]);
+}
+
+#[test]
+fn the_rescues_word_on_another_list_of_guests_says_nothing() {
+    let node = Node::new();
+    node.write("disks", "fast:vm-100-disk-0\n");
+    node.offline(&["pve/vm-100-disk-0"], None);
+    node.revival(&[node.machine()], &[]);
+    node.restore(0, &[]);
+    assert_eq!(node.state("100")["phase"], "skipped");
+    // One that cannot be read is said, and nothing is taken for granted.
+    let node = Node::new();
+    node.write("disks", "fast:vm-100-disk-0\n");
+    node.write("root/var/lib/lifeboat/guests/offline.json", "{");
+    assert!(node.restore(0, &[]).contains("offline.json"));
+    assert_eq!(node.state("100")["phase"], "skipped");
 }

@@ -14,7 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("manifest", &["layout"]),
     ("vm", &["exec"]),
     ("builder", &["layout", "manifest", "vault", "exec", "initramfs", "guests", "vm"]),
-    ("rescue", &["layout", "manifest", "vault", "exec"]),
+    ("rescue", &["layout", "manifest", "vault", "exec", "guests"]),
     ("qemu-tests", &["vm", "layout", "manifest"]),
     ("bench", &["exec"]),
     ("fuzz", &["layout", "manifest", "vault", "exec", "guests"]),

@@ -216,6 +216,13 @@ impl Kind {
     }
 }
 
+/// Whether a restore that has a place for every disk makes all again that `node` lies on.
+#[must_use]
+pub fn makes_again(layout: &Layout, restores: &dyn Fn(&NodeId) -> bool, node: &NodeId) -> bool {
+    let (wanted, below) = (wanted_disks(layout, restores), layout.disks_below(node));
+    !below.is_empty() && below.into_iter().all(|disk| wanted.contains(disk))
+}
+
 /// Recorded disks that are made again: those that hold a filesystem, a swap area or blocks that come back.
 fn wanted_disks(layout: &Layout, restores: &dyn Fn(&NodeId) -> bool) -> Vec<NodeId> {
     let kept = |kind: &Kind| kind.is_filesystem() || matches!(kind, Kind::Swap(_) | Kind::Volatile(_));

@@ -11,6 +11,7 @@ mod guests;
 mod hardware;
 mod identity;
 mod network;
+mod offline;
 
 pub use boot::{BootChain, EfiBoot, EfiEntry, Firmware, Kernel, Loader, LoaderKind};
 pub use containers::Container;
@@ -19,6 +20,7 @@ pub use guests::{Archive, Guest, GuestKind, Held, KEPT, Note, Platform, Platform
 pub use hardware::{Hardware, PciDevice};
 pub use identity::{Dmi, Identity, OsRelease};
 pub use network::{Interface, Network, Route};
+pub use offline::{OFFLINE, Offline, OfflineDisk, OfflineGuest};
 
 /// A captured machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -218,6 +218,16 @@ impl Patient {
         Ok(self.machine("rescue", self.disks().chain(plugged))?.start()?)
     }
 
+    /// As [`boot_stick`](Self::boot_stick), from a stick of the scenario's own, on which what the rescue writes stays: the next start goes on.
+    ///
+    /// # Errors
+    /// When QEMU does not start.
+    pub fn boot_own_stick(&self, stick: &Path, key: Option<&Path>) -> anyhow::Result<Running> {
+        let mut plugged = plugged(stick, key);
+        plugged[0] = Disk::new(stick, Bus::Usb, STICK_SERIAL).boot(0);
+        Ok(self.machine("rescue", self.disks().chain(plugged))?.start()?)
+    }
+
     /// As [`boot_stick`](Self::boot_stick), where the firmware's own variables say that the stick comes first.
     ///
     /// # Errors

@@ -53,7 +53,11 @@ fn a_host_on_lvm_boots_with_the_same_groups_volumes_and_pool() -> anyhow::Result
     assert_eq!(differences, Vec::<String>::new());
     let (recorded, found) = (captured.answer()?, running.output(&format!("{VOLUMES}; {BLOCKS}"), LIMIT)?);
     let wanted: Vec<&str> = recorded.lines().filter(|line| !line.contains("|before|")).collect();
-    assert_eq!(found.lines().collect::<Vec<_>>(), wanted, "all but the snapshot `before` is as it was, and so are the blocks of two");
+    assert_eq!(
+        found.lines().collect::<Vec<_>>(),
+        wanted,
+        "all but the snapshot `before` is as it was, and so are the blocks of two"
+    );
     for (place, source) in [
         ("/", "/dev/mapper/pve-root"),
         ("/home", "/dev/mapper/store-files"),

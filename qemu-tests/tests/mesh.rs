@@ -1,5 +1,5 @@
 //! A Proxmox node comes back with its guests: on disks of other sizes and with another network card, its cluster's database as one consistent copy,
-//! and each guest from its archive at the first start. Its cluster is lost, and it comes back as the seed of a new one. Proxmox itself is not here: pmxcfs, `qmrestore`, `pct` and `pvesm` are stand-ins (scripts of
+//! and each guest from its archive: one by the rescue itself, in the middle of which the power fails, the others at the first start. Its cluster is lost, and it comes back as the seed of a new one. Proxmox itself is not here: pmxcfs, `qmrestore`, `pct` and `pvesm` are stand-ins (scripts of
 //! `scripts/hosts/mesh`) that keep the same files and write down how they were called. Everything else is real.
 
 use std::time::Duration;
@@ -51,13 +51,24 @@ fn a_proxmox_node_comes_back_with_its_guests() -> anyhow::Result<()> {
         .and("LBNEWB", 260 * MIB)?
         .with_card(NEW_CARD)
         .uefi();
-    let outcome = follow(&mut patient.boot_stick(&captured.stick, Some(&captured.key))?, nobody, |_| ())?;
+    let stick = folder.join("stick.img");
+    vm::copy_sparse(&captured.stick, &stick)?;
+    cut_among_the_guests(patient.boot_own_stick(&stick, Some(&captured.key))?)?;
+    let outcome = follow(&mut patient.boot_own_stick(&stick, Some(&captured.key))?, nobody, |_| ())?;
     let report = outcome.report()?;
+    assert_eq!(outcome.event("begin")?["from"], "first-write", "what LVM has made is made anew");
     let console = String::from_utf8_lossy(&std::fs::read(place::logs()?.join("mesh-rescue.serial.log"))?).into_owned();
     // The console's lines are wrapped.
     let console = console.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(console.contains("does not say in which way"), "the order without a word on the cluster is named");
     assert_eq!(report["differences"], Value::Array(Vec::new()));
+    for words in
+        ["guest 103 router is brought back before the first start", "volume pve/vm-103-disk-0 in pool data, 12.0 MiB"]
+    {
+        assert!(console.contains(words), "the plan says it: {words}");
+    }
+    let brought = &report["guests"][0];
+    assert_eq!((&brought["id"], &brought["restored"]), (&"103".into(), &true.into()), "{brought}");
     let cards = &outcome.event("plan")?["cards"]["heirs"];
     assert_eq!((&cards[0]["name"], &cards[0]["new"]), (&"nic0".into(), &NEW_CARD.mac.into()), "{cards}");
     say(&format!("    restored after {} s", outcome.ended.as_secs()));
@@ -69,9 +80,50 @@ fn a_proxmox_node_comes_back_with_its_guests() -> anyhow::Result<()> {
     say(&format!("    the guests are back after {} s", running.elapsed().as_secs()));
     is_the_node(&mut running, &captured.answer()?)?;
     has_its_guests(&mut running, &said)?;
+    had_one_before(&mut running)?;
     same_files(&captured.census(1)?, &census::take(&mut running)?);
     running.quit()?;
     say("scenario mesh holds");
+    Ok(())
+}
+
+/// Follows a rescue until it writes the disks of guests, and pulls the plug.
+fn cut_among_the_guests(mut running: Running) -> anyhow::Result<()> {
+    loop {
+        let event = running.event(FIRST_START)?;
+        let name = event["event"].as_str().unwrap_or_default();
+        anyhow::ensure!(!["question", "refused", "failed", "restored"].contains(&name), "before the cut: {event}");
+        if name == "stage" && event["name"] == "guests" {
+            std::thread::sleep(Duration::from_millis(700));
+            say(&format!("    the power fails among the guests, after {} s", running.elapsed().as_secs()));
+            drop(running);
+            return Ok(());
+        }
+    }
+}
+
+/// Guest 103 was there before anything at the first start looked for guests, byte for byte, and nobody restored it again.
+fn had_one_before(running: &mut Running) -> anyhow::Result<()> {
+    let sums = include_str!("../../guests/fixtures/vma/two.sha256");
+    let wanted: Vec<String> = sums
+        .lines()
+        .zip(["vm-103-disk-0", "vm-103-disk-1"])
+        .map(|(line, volume)| format!("{volume} {} 0", line.split(' ').next().unwrap_or_default()))
+        .collect();
+    let before = running.output("cat /var/log/before-guests", LIMIT)?;
+    assert_eq!(before.lines().collect::<Vec<_>>(), wanted);
+    let tags = running.output("lvs --noheadings -o lv_tags pve/vm-103-disk-1 2>/dev/null", LIMIT)?;
+    assert_eq!(tags.trim(), "pve-vm-103", "its storage knows it");
+    let states: Value = serde_json::from_str(&running.output("lifeboat guests status --json || true", LIMIT)?)?;
+    let guests = states["guests"].as_array().into_iter().flatten();
+    let state = guests
+        .filter(|guest| guest["id"] == "103")
+        .map(|guest| (guest["phase"].clone(), guest["detail"].to_string()))
+        .next();
+    let Some((phase, detail)) = state else { anyhow::bail!("guest 103 is on no list: {states}") };
+    assert!(phase == "restored" && detail.contains("the rescue brought its disks back"), "{phase}: {detail}");
+    let config = running.output("cat /etc/pve/nodes/mesh/qemu-server/103.conf", LIMIT)?;
+    assert!(config.contains("onboot: 1"), "{config}");
     Ok(())
 }
 

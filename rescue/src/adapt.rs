@@ -29,6 +29,7 @@ use crate::screen::{Screen, Stage};
 use crate::stop::Result;
 use crate::{disks, kernel};
 
+pub use hypervisor::{is_waived, leave_word};
 pub use room::Room;
 
 /// A path, or all below it, that differs from the snapshot on purpose.

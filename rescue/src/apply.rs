@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use layout::Bytes;
 use layout::dos::DosTable;
+use layout::lvm::LogicalVolume;
 use layout::plan::{Device, DiskPlan, EDGE, Plan, Step};
 use layout::solve::NewTable;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use serde_json::json;
 
 use crate::containers::{self, Containers};
+use crate::offline::Volumes;
 use crate::screen::Screen;
 use crate::stick::Stick;
 use crate::stop::{Code, DiskState, OrStop, Result, Stop};
@@ -255,6 +257,18 @@ impl<'a> Applier<'a> {
             )?;
         }
         Ok(())
+    }
+}
+
+impl Volumes for Applier<'_> {
+    fn make(&self, volume: &LogicalVolume, size: Bytes, extent: Bytes) -> std::result::Result<PathBuf, String> {
+        self.lvm(volume.lvcreate(size, extent)).map_err(|stop| stop.to_string())?;
+        Ok(volume.path().into())
+    }
+
+    fn remove(&self, volume: &LogicalVolume) -> std::result::Result<(), String> {
+        let name = format!("{}/{}", volume.group, volume.name);
+        self.lvm(["lvremove", "--yes", "--force", &name].map(str::to_owned).to_vec()).map_err(|stop| stop.to_string())
     }
 }
 

@@ -28,6 +28,7 @@ mod journal;
 mod kernel;
 mod membership;
 mod modules;
+mod offline;
 mod planning;
 mod prove;
 mod report;

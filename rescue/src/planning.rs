@@ -7,7 +7,7 @@ use layout::Layout;
 use layout::matching::{Choice, MatchError, NO_DISK};
 use layout::plan::{DiskPlan, Plan, PlanError, plan, required_tools};
 use manifest::host::{Held, PlatformKind};
-use manifest::{Host, Scope};
+use manifest::{Host, Membership, Scope};
 use serde_json::json;
 
 use crate::cards::Cards;
@@ -15,7 +15,7 @@ use crate::screen::{Answer, Screen, Stage};
 use crate::stick::Stick;
 use crate::stop::{Code, Result, Stop};
 use crate::trust::Snapshot;
-use crate::{disks, hardware, kernel, modules, zfs};
+use crate::{disks, hardware, kernel, modules, offline, zfs};
 
 /// The machine of a snapshot that can be restored onto bare metal.
 fn host_of(snapshot: &Snapshot) -> Result<&Host> {
@@ -131,8 +131,8 @@ fn check_drivers(plan: Plan) -> Result<Plan> {
     Err(Stop::new(Code::Guard, message, "Make the stick again with `lifeboat create`, on a host whose kernel has it."))
 }
 
-/// Prints the plan in full, and sends it.
-pub fn show(screen: &Screen, snapshot: &Snapshot, plan: &Plan) {
+/// Prints the plan in full, and sends it. `membership` is the way in which a member of a cluster comes back.
+pub fn show(screen: &Screen, snapshot: &Snapshot, plan: &Plan, membership: Option<Membership>) {
     screen.stage(Stage::Plan);
     let totals = &snapshot.contents.totals;
     screen.say(&format!(
@@ -158,6 +158,12 @@ pub fn show(screen: &Screen, snapshot: &Snapshot, plan: &Plan) {
         screen.say(&format!("Note: {line}."));
     }
     guests(screen, snapshot);
+    let host = snapshot.host.as_ref();
+    let offline = host.map(|host| offline::plan::plan(host, plan, membership)).unwrap_or_default();
+    let offline: Vec<String> = offline.iter().map(ToString::to_string).collect();
+    for line in &offline {
+        screen.say(&format!("  {line}"));
+    }
     let strangers = hardware::without_driver(Path::new("/sys"));
     for line in &strangers {
         screen.say(&format!("Note: {line}."));
@@ -165,7 +171,7 @@ pub fn show(screen: &Screen, snapshot: &Snapshot, plan: &Plan) {
     screen.say(boot_loaders(kernel::uefi(), plan.disks.iter().any(DiskPlan::starts_by_bios)));
     screen.event(
         "plan",
-        json!({ "plan": plan, "snapshot": snapshot.serial, "without_driver": strangers, "cards": cards }),
+        json!({ "plan": plan, "snapshot": snapshot.serial, "without_driver": strangers, "cards": cards, "offline": offline }),
     );
 }
 
@@ -183,8 +189,8 @@ fn guests(screen: &Screen, snapshot: &Snapshot) {
         let (kind, count) = (platform.kind, platform.guests.len());
         screen.say(&match kind {
             PlatformKind::Proxmox => format!(
-                "{kind}: {count} guests; at the first start {captured} come back from archives in this snapshot, and {referenced} from \
-                 archives that must still lie where they lay."
+                "{kind}: {count} guests; {captured} come back from archives in this snapshot, and {referenced} from archives that must still \
+                 lie where they lay; at the first start, but for those that are named here."
             ),
             _ => format!("{kind}: {count} guests, which come back with the host's files; what does not is named here."),
         });

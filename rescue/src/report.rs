@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::adapt::Adaptation;
 use crate::apply::TARGET;
+use crate::offline::Outcome;
 use crate::prove::{Difference, Proof};
 
 /// Where restored systems keep the reports, from their own root.
@@ -63,6 +64,9 @@ pub struct Report {
     pub differences: Vec<Difference>,
     /// What differs on purpose.
     pub adapted: Vec<Difference>,
+    /// Guests that were to be there at the first start.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub guests: Vec<Outcome>,
     /// Boot loaders.
     pub loaders: Vec<String>,
     /// What may need a hand.

@@ -1,5 +1,6 @@
 //! The stages in their order. What each does is in its own file; this one decides who is asked and what follows what.
 
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,11 +10,12 @@ use serde_json::json;
 use vault::{Identities, Restored};
 
 use crate::adapt::{self, Adaptation};
-use crate::apply::Applier;
+use crate::apply::{Applier, TARGET};
 use crate::consent::{self, Order, Typed};
 use crate::containers::{self, Containers};
 use crate::journal::{Journal, Start, Unfinished};
 use crate::kernel::{self, End};
+use crate::offline::{self, Brought};
 use crate::prove::{self, Difference};
 use crate::report::Report;
 use crate::screen::{Screen, Stage};
@@ -118,7 +120,7 @@ fn by_order<'a>(
                 continue;
             }
         };
-        planning::show(screen, snapshot, &plan);
+        planning::show(screen, snapshot, &plan, membership);
         let cut = taken_up(screen, unfinished, snapshot, &plan);
         screen.stage(Stage::Consent);
         let prompt = format!("By order {}: begins in {} seconds. s is a shell.", order.order.id, STEP_IN.as_secs());
@@ -168,7 +170,7 @@ fn by_hand<'a>(
         let source = source(trusted, snapshot, opened);
         let Some(containers) = containers::prepare(screen, &source, &plan, true)? else { return Ok(None) };
         let Some(membership) = membership::ask(screen, snapshot.host.as_ref())? else { return Ok(None) };
-        planning::show(screen, snapshot, &plan);
+        planning::show(screen, snapshot, &plan, membership);
         let cut = taken_up(screen, unfinished, snapshot, &plan);
         match consent::ask(screen, trusted, &plan, serial)? {
             Typed::Consent => {
@@ -243,6 +245,7 @@ fn carry_out(screen: &Screen, awake: &Awake, trusted: &Trusted, agreed: &Agreed)
     }
     let mut restored = restore::everything(screen, &trusted.vault, snapshot, key, plan, from == Start::Trees)?;
     restored.problems.extend(blocks::fill(screen, &trusted.vault, snapshot, key, plan)?);
+    let mut brought = bring_guests(screen, &journal, &applier, agreed)?;
     // From here on it may boot: every file is in place.
     begin_stage(screen, &journal, "boot files")?;
     DiskState::Bootable.set();
@@ -257,12 +260,13 @@ fn carry_out(screen: &Screen, awake: &Awake, trusted: &Trusted, agreed: &Agreed)
     seconds.push(("restore", kernel::uptime()));
 
     begin_stage(screen, &journal, "adapt")?;
-    let adaptation = match &snapshot.host {
+    let mut adaptation = match &snapshot.host {
         Some(host) => adapt::adapt(screen, host, plan, &containers.renewals(), snapshot.serial, *membership)?,
         None => Adaptation::default(),
     };
     seconds.push(("adapt", kernel::uptime()));
     begin_stage(screen, &journal, "prove")?;
+    prove_guests(screen, &applier, &mut brought, &mut adaptation)?;
     let mut proof = prove::prove(screen, &trusted.vault, snapshot, key, &adaptation, &restore::left_out(plan))?;
     let (volumes, differences) = blocks::compare(&trusted.vault, snapshot, key, plan)?;
     proof.entries += volumes;
@@ -270,6 +274,7 @@ fn carry_out(screen: &Screen, awake: &Awake, trusted: &Trusted, agreed: &Agreed)
     seconds.push(("prove", kernel::uptime()));
     let mut report = begin_report(snapshot, plan, *order, &journal, seconds, &restored);
     report.saved = saved::folders(&awake.stick, &journal.stamp, plan);
+    report.guests = brought.outcomes();
     report.conclude(proof, adaptation);
     finish(screen, awake, &mut report, &mut applier, journal)?;
     Ok(next(screen, *order, &report))
@@ -333,6 +338,35 @@ fn make(journal: &Journal, applier: &mut Applier<'_>, plan: &Plan, from: &Start)
     Ok(())
 }
 
+/// The guests that are to be there at the first start get their disks, before anything on the disks boots.
+fn bring_guests(screen: &Screen, journal: &Journal, applier: &Applier<'_>, agreed: &Agreed<'_>) -> Result<Brought> {
+    let Agreed { snapshot, plan, membership, .. } = agreed;
+    let planned = snapshot.host.as_ref().map(|host| offline::plan::plan(host, plan, *membership)).unwrap_or_default();
+    if planned.is_empty() {
+        return Ok(Brought::default());
+    }
+    screen.stage(Stage::Guests);
+    begin_stage(screen, journal, "guests")?;
+    Ok(Brought::restore(screen, Path::new(TARGET), &planned, applier))
+}
+
+/// Reads the guests' disks back, and leaves word on them in the restored system.
+fn prove_guests(
+    screen: &Screen,
+    applier: &Applier<'_>,
+    brought: &mut Brought,
+    adaptation: &mut Adaptation,
+) -> Result<()> {
+    if brought.is_empty() {
+        return Ok(());
+    }
+    kernel::drop_caches().or_stop(Code::Io, "emptying the page cache", "Start again.")?;
+    brought.prove(applier, &|line| screen.say(line));
+    adaptation.not_adapted.extend(brought.failures());
+    adapt::leave_word(Path::new(TARGET), brought.words(), adaptation);
+    Ok(())
+}
+
 fn begin_stage(screen: &Screen, journal: &Journal, name: &str) -> Result<()> {
     journal.stage(name)?;
     screen.event("stage", json!({"name": name, "uptime": kernel::uptime()}));
@@ -372,6 +406,7 @@ fn begin_report(
         differences: Vec::new(),
         adapted: Vec::new(),
         loaders: Vec::new(),
+        guests: Vec::new(),
         not_adapted: Vec::new(),
         notes: plan.notes.clone(),
     }

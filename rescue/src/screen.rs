@@ -26,6 +26,7 @@ pub enum Stage {
     Consent,
     Apply,
     Restore,
+    Guests,
     Adapt,
     Prove,
 }

@@ -56,7 +56,11 @@ fn the_content_of_a_file_goes_onto_what_is_open_already_and_nothing_else_of_it_i
     let mut backup = Backup::new(scratch.folder("source"), "host", 1);
     let streams = ["volumes/large", "volumes/small"].iter().zip(&open);
     backup.streams = streams
-        .map(|(path, open)| Stream { path: EntryPath::new(path.as_bytes()).unwrap(), open: open.as_ref(), needed: true })
+        .map(|(path, open)| Stream {
+            path: EntryPath::new(path.as_bytes()).unwrap(),
+            open: open.as_ref(),
+            needed: true,
+        })
         .collect();
     let done = vault.backup(&backup).unwrap();
     for zeroed in [false, true] {

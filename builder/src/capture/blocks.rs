@@ -80,8 +80,13 @@ mod tests {
             table: Table::None,
         };
         let pv = PhysicalVolume { uuid: "p".to_owned(), data_start: Bytes(1 << 20), extents: 100 };
-        let vg = VolumeGroup { name: "vg".to_owned(), uuid: "g".to_owned(), extent: Bytes(4 << 20),
-            free: 0, tags: Vec::new() };
+        let vg = VolumeGroup {
+            name: "vg".to_owned(),
+            uuid: "g".to_owned(),
+            extent: Bytes(4 << 20),
+            free: 0,
+            tags: Vec::new(),
+        };
         let lv = |name: &str| {
             let form = Form::Linear;
             let (uuid, group, name) = (name.to_owned(), "vg".to_owned(), name.to_owned());

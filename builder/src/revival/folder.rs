@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! revival.json              what is to come back; the rescue wrote it
+//! offline.json              whose disks the rescue brought back itself
 //! state/PLATFORM-ID.json    what became of a guest
 //! aside/ID.conf, ID.fw      what it had before; ID.conf.1 and so on what lay there from earlier attempts
 //! output/PLATFORM-ID.txt    what its platform's program said last
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use manifest::Digest;
-use manifest::host::{Guest, KEPT, Platform, PlatformKind, Revival};
+use manifest::host::{Guest, KEPT, Offline, OfflineGuest, Platform, PlatformKind, Revival};
 
 use super::record::Record;
 use crate::exit::{Exit, refusal};
@@ -67,6 +68,23 @@ impl Folder {
             refusal(Exit::Corrupt, format!("reading {}: {error}; nothing was done", path.display()))
         })?;
         Ok((revival, Digest::of(&text)))
+    }
+
+    /// What the rescue says of the guests of this revival that it was to bring back itself; none where it was to bring back none.
+    ///
+    /// # Errors
+    /// When its file is there and cannot be read; in words.
+    pub fn offline(&self, revival: &Digest) -> Result<Vec<OfflineGuest>, String> {
+        let path = self.path.join("offline.json");
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(format!("reading {}: {error}", path.display())),
+        };
+        let offline: Offline =
+            serde_json::from_slice(&text).map_err(|error| format!("reading {}: {error}", path.display()))?;
+        let is_meant = offline.schema == 1 && offline.revival == *revival;
+        Ok(if is_meant { offline.guests } else { Vec::new() })
     }
 
     /// Takes the folder for one run.

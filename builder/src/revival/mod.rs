@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use manifest::Digest;
-use manifest::host::{Guest, Platform, Revival};
+use manifest::host::{Guest, OfflineGuest, Platform, Revival};
 
 use self::folder::{Folder, Locked};
 use self::journal::Journal;
@@ -78,9 +78,16 @@ pub struct Run {
     pub journal: Journal,
     /// Also what is there.
     pub again: bool,
+    /// Guests that the rescue was to bring back itself, and what became of each.
+    pub offline: Vec<OfflineGuest>,
 }
 
 impl Run {
+    /// What became of a guest that the rescue was to bring back itself.
+    pub fn offline(&self, guest: &Guest) -> Option<&OfflineGuest> {
+        self.offline.iter().find(|offline| offline.id == guest.id)
+    }
+
     /// A guest enters a phase: first in its record, then in the log.
     ///
     /// # Errors
@@ -105,7 +112,13 @@ pub fn run(asked: &Asked) -> anyhow::Result<Summary> {
     order::check_named(&revival, &asked.only)?;
     let locked = folder.lock()?;
     let journal = Journal::open(&locked.folder.log());
-    let run = Run { locked, journal, again: asked.again };
+    let offline = locked.folder.offline(&digest).unwrap_or_else(|why| {
+        journal.say(&format!(
+            "{why}; what the rescue says of guests is not known, and disks that are there are left alone"
+        ));
+        Vec::new()
+    });
+    let run = Run { locked, journal, again: asked.again, offline };
     let mut later = Vec::new();
     let worked = revival.platforms.iter().try_for_each(|platform| {
         later.extend(platform_back(&run, asked, platform, &digest)?);

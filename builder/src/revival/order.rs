@@ -138,7 +138,8 @@ mod tests {
             [("a.vma", "local"), ("/a/../b", "local"), ("/a\nb", "local"), ("/a", "--force"), ("/a", "")]
         {
             let (path, storage) = (path.to_owned(), storage.to_owned());
-            let archive = Archive { path, storage, bytes: 1, made: String::new(), sha256: None, held: Held::Captured };
+            let (made, offline) = (String::new(), Vec::new());
+            let archive = Archive { path, storage, bytes: 1, made, sha256: None, held: Held::Captured, offline };
             let one = revival(vec![Guest { archive: Some(archive), ..guest("100", None, true) }]);
             assert!(refused(&one).contains("guest 100: "), "{}", refused(&one));
         }

@@ -5,7 +5,7 @@ use std::io::{BufReader, Cursor, Read};
 
 use serde::Serialize;
 
-use super::Error;
+use super::{Error, lzop};
 
 /// How an archive is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -43,15 +43,15 @@ impl Packing {
         match first {
             _ if first.starts_with(&ZSTD) || zstd_skippable => Packing::Zstd,
             _ if first.starts_with(&[0x1f, 0x8b]) => Packing::Gzip,
-            _ if first.starts_with(b"\x89LZO\0\r\n\x1a\n") => Packing::Lzo,
+            _ if first.starts_with(lzop::MAGIC) => Packing::Lzo,
             _ if first.starts_with(b"BZh") => Packing::Bzip2,
             _ => Packing::None,
         }
     }
 }
 
-/// Bytes that tell the compression.
-const FIRST: u64 = 16;
+/// Bytes that tell the compression, and whether it has a sum.
+const FIRST: u64 = lzop::TELLING as u64;
 /// First bytes of a frame of Zstandard.
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// Flag in the byte that follows them: the frame ends with a sum over its content.
@@ -61,7 +61,7 @@ const CONTENT_SUM: u8 = 1 << 2;
 pub(crate) struct Opened<'a> {
     pub(crate) read: Box<dyn Read + 'a>,
     pub(crate) packing: Packing,
-    /// The first frame has a sum over its content; `zstd` writes all of them alike.
+    /// The first frame has a sum over its content; `zstd` and `lzop` write all of them alike.
     pub(crate) content_sum: bool,
 }
 
@@ -80,7 +80,8 @@ pub(crate) fn open<'a>(mut read: impl Read + 'a) -> Result<Opened<'a>, Error> {
             let decoder = zstd::stream::read::Decoder::with_buffer(read).map_err(Error::Read)?;
             opened(Box::new(decoder), sum)
         }
-        Packing::Lzo | Packing::Bzip2 => Err(Error::Unsupported(packing)),
+        Packing::Lzo => opened(Box::new(lzop::Lzop::new(read)), lzop::has_content_sum(&first)),
+        Packing::Bzip2 => opened(Box::new(bzip2::bufread::MultiBzDecoder::new(read)), true),
     }
 }
 
@@ -113,9 +114,13 @@ mod tests {
     }
 
     #[test]
-    fn compressions_that_are_not_read_are_named() {
-        let error = |bytes: &[u8]| open(bytes).err().unwrap().to_string();
-        assert!(error(b"\x89LZO\0\r\n\x1a\n....").contains("compressed by lzop"));
-        assert!(error(b"BZh91AY").contains("compressed by bzip2"));
+    fn what_lzop_and_bzip2_wrote_is_read() {
+        let plain = include_bytes!("../../fixtures/vma/small.vma").to_vec();
+        let lzo = include_bytes!("../../fixtures/packing/small-3.vma.lzo");
+        assert_eq!(read(lzo), (Packing::Lzo, true, plain.clone()));
+        let without = include_bytes!("../../fixtures/packing/small-nosum.vma.lzo");
+        assert_eq!(read(without), (Packing::Lzo, false, plain.clone()));
+        let bzip2 = include_bytes!("../../fixtures/packing/small.vma.bz2");
+        assert_eq!(read(bzip2), (Packing::Bzip2, true, plain));
     }
 }

@@ -313,6 +313,50 @@ mod tests {
         assert_eq!(folder.unfinished.len(), 1);
     }
 
+    /// What lies in a dump folder of each release, as far as the names are vzdump's.
+    #[test]
+    fn folders_of_all_releases_are_sorted() {
+        let folders = [
+            include_str!("../../fixtures/names/release-7.txt"),
+            include_str!("../../fixtures/names/release-8.txt"),
+            include_str!("../../fixtures/names/release-9.txt"),
+        ];
+        let told = folders.map(|names| {
+            let folder = Folder::of(names.lines());
+            let marks = |one: &Finished| {
+                let marks = [(one.log, " log"), (one.notes, " notes"), (one.protected, " protected")];
+                marks.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect::<String>()
+            };
+            let mut told: Vec<String> =
+                folder.finished.values().flatten().map(|one| format!("{}{}", one.name, marks(one))).collect();
+            told.extend(folder.unfinished.iter().map(|stem| format!("unfinished {stem}")));
+            told
+        });
+        let wanted: [&[&str]; 3] = [
+            &[
+                "vzdump-qemu-100-2021_12_31-02_00_03.vma.lzo log notes",
+                "vzdump-qemu-100-2021_12_30-02_00_03.vma.gz log",
+                "vzdump-lxc-101-2021_12_31-23_59_59.tar.lzo log",
+                "vzdump-openvz-102-2015_02_28-02_00_01.tgz",
+                "vzdump-qemu-999999999-2020_02_29-00_00_00.vma",
+                "unfinished vzdump-lxc-101-2022_01_01-00_00_00",
+            ],
+            &[
+                "vzdump-qemu-100-2023_10_30-03_00_00.vma.zst protected",
+                "vzdump-lxc-101-2023_10_29-02_30_00.tar.zst notes protected",
+                "vzdump-lxc-101-2023_10_29-02_30_00.tar",
+                "unfinished vzdump-qemu-100-2023_10_31-03_00_00",
+            ],
+            &[
+                "vzdump-qemu-100-2025_09_02-03_00_00.vma.bz2",
+                "vzdump-qemu-100-2025_09_01-03_00_00.vma.zst log notes",
+                "vzdump-lxc-101-2025_09_01-03_10_00.tar.zst log",
+                "vzdump-qemu-1000-2025_09_01-03_00_00.tar",
+            ],
+        ];
+        assert_eq!(told, wanted.map(|one| one.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>()));
+    }
+
     proptest! {
         #[test]
         fn a_name_that_is_read_is_written_the_same(

@@ -299,6 +299,41 @@ mod tests {
         assert_eq!(read(RELEASES[1].1).get("usb").unwrap().mount_point().as_deref(), Some("/mnt/usb"));
     }
 
+    /// Every type that there is: which of them the node looks for backups on, and where.
+    #[test]
+    fn storages_of_every_type_are_read() {
+        let storages = read(include_str!("../../fixtures/storage/every-type.cfg"));
+        assert_eq!(storages.iter().count(), 20);
+        let places: Vec<(&str, Option<String>)> =
+            storages.with_backups("pve2").map(|storage| (storage.id.as_str(), storage.dump())).collect();
+        let folder = |id, path: &str| (id, Some(path.to_owned()));
+        assert_eq!(
+            places,
+            [
+                folder("local", "/var/lib/vz/dump"),
+                folder("elsewhere", "/srv/elsewhere/archives/guests"),
+                folder("nas", "/mnt/pve/nas/dump"),
+                folder("share", "/mnt/pve/share/dump"),
+                folder("gluster", "/mnt/pve/gluster/dump"),
+                folder("files", "/mnt/pve/files/dump"),
+                folder("data", "/srv/btrfs/dump"),
+                ("plain-server", None),
+                ("full-server", None),
+            ]
+        );
+        assert!(!storages.with_backups("pve4").any(|storage| storage.id == "elsewhere"));
+        let get = |id| storages.get(id).unwrap();
+        assert_eq!(get("elsewhere").mount_point().as_deref(), Some("/srv"));
+        assert!(get("elsewhere").is_shared() && get("on-iscsi").is_shared() && !get("plain").is_shared());
+        assert_eq!((get("local-lvm").get("vgname"), get("plain").get("tagged_only")), (Some("pve"), Some("")));
+        assert_eq!(get("plain-server").backup_server().unwrap().repository, "root@pam@pbs.example.org:main");
+        let full = get("full-server").backup_server().unwrap();
+        assert_eq!(
+            (full.repository.as_str(), full.namespace.as_deref()),
+            ("backup@pbs!token@2001:db8::10:8443:tank", Some("a/b/c"))
+        );
+    }
+
     #[test]
     fn a_backup_server_is_recorded_with_all_that_finds_it_again() {
         let storages = read(RELEASES[1].1);

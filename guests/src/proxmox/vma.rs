@@ -24,8 +24,9 @@ mod walk;
 #[cfg(any(test, feature = "writer"))]
 pub mod writer;
 
-pub use self::export::export;
+pub use self::export::{export, unpack};
 pub use self::header::{Config, Device, Header};
+pub use self::walk::Sink;
 pub(crate) use self::walk::walk;
 
 /// The first bytes.

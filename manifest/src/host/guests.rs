@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::OfflineDisk;
 use crate::ids::Digest;
 
 /// Where the rescue leaves a platform's guests for the first start: [`Revival`] as JSON.
@@ -120,6 +121,9 @@ pub struct Archive {
     pub sha256: Option<Digest>,
     /// Whether the snapshot holds it.
     pub held: Held,
+    /// Disks that the rescue brings back from it, all that the guest has; empty for a guest that comes back at the first start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offline: Vec<OfflineDisk>,
 }
 
 /// Whether a snapshot holds an archive.

@@ -8,8 +8,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use layout::{Kind, NodeId};
-use manifest::host::{Guest, KEPT, Platform, PlatformKind, Revival, Verdict};
-use manifest::{Host, Membership};
+use manifest::host::{Guest, KEPT, OFFLINE, Offline, OfflineGuest, Platform, PlatformKind, Revival, Verdict};
+use manifest::{Digest, Host, Membership};
 
 use super::{Adaptation, Room, files};
 
@@ -59,14 +59,34 @@ pub fn adapt(
     }
     // On its own it waits for nobody.
     let cluster = if membership == Some(Membership::Same) { platform.cluster.clone() } else { Vec::new() };
-    let waived = |guest: &&Guest| {
-        let node = NodeId(format!("guest:{}:{}", platform.kind, guest.id));
-        host.coverage.items.iter().any(|item| item.node == node && matches!(item.verdict, Verdict::Waived { .. }))
-    };
     // What nobody misses is not looked for.
-    let guests = platform.guests.iter().filter(|guest| !waived(guest)).cloned().collect();
+    let guests = platform.guests.iter().filter(|guest| !is_waived(host, platform.kind, guest)).cloned().collect();
     let platform = Platform { cluster, guests, ..platform.clone() };
     revive(root, platform, snapshot, membership == Some(Membership::Removed), done);
+}
+
+/// Whether the snapshot says that nobody misses the guest.
+pub fn is_waived(host: &Host, kind: PlatformKind, guest: &Guest) -> bool {
+    let node = NodeId(format!("guest:{kind}:{}", guest.id));
+    host.coverage.items.iter().any(|item| item.node == node && matches!(item.verdict, Verdict::Waived { .. }))
+}
+
+/// Leaves word for the first start on the guests that were to be brought back before it. It counts for the list of guests that is there.
+pub fn leave_word(root: &Path, guests: Vec<OfflineGuest>, done: &mut Adaptation) {
+    let Some(revival) = files::text(root, relative(KEPT)) else { return };
+    let offline = Offline { schema: 1, revival: Digest::of(revival.as_bytes()), guests };
+    let Ok(json) = serde_json::to_string_pretty(&offline) else { return };
+    let reason = "which guests have their disks already";
+    if let Err(error) = files::put(root, relative(OFFLINE), &format!("{json}\n"), 0o600, reason, done) {
+        done.not_adapted.push(format!(
+            "{OFFLINE} could not be written: {error}; the first start finds the guests' disks, and leaves them alone"
+        ));
+    }
+}
+
+/// A path from the root of the restored system.
+fn relative(path: &str) -> &str {
+    path.trim_start_matches('/')
 }
 
 /// The database alone, for its owner alone: what SQLite kept beside the old one would be taken for a part of it.
@@ -226,11 +246,12 @@ fn revive(root: &Path, platform: Platform, snapshot: u64, off: bool, done: &mut 
     let reason = "the guests come back at the first start";
     let revival = Revival { schema: 1, snapshot, platforms: vec![platform] };
     let Ok(json) = serde_json::to_string_pretty(&revival) else { return };
-    let kept = KEPT.trim_start_matches('/');
     let program = PROGRAMS.iter().find(|program| root.join(program).is_file());
-    // With the mark of an earlier restore the unit would not run.
-    let _ = fs::remove_file(root.join("var/lib/lifeboat/guests/done"));
-    let mut steps = vec![files::put(root, kept, &format!("{json}\n"), 0o600, reason, done)];
+    // With the mark of an earlier restore the unit would not run; nor does its word on volumes hold.
+    for old in ["var/lib/lifeboat/guests/done", relative(OFFLINE)] {
+        let _ = fs::remove_file(root.join(old));
+    }
+    let mut steps = vec![files::put(root, relative(KEPT), &format!("{json}\n"), 0o600, reason, done)];
     if let (Some(program), false) = (program, off) {
         let unit = UNIT.replace("@LIFEBOAT@", &format!("/{program}"));
         steps.push(files::put(root, &format!("{UNITS}/{NAME}"), &unit, 0o644, reason, done));

@@ -19,6 +19,10 @@ devices() {
     lvcreate -qq -y -n vm-100-cloudinit -V 4M --thinpool data pve
     lvcreate -qq -y -n vm-101-disk-0 -V 128M --thinpool data pve
     sgdisk --clear --new=1:0:0 /dev/pve/vm-100-disk-0 >/dev/null
+    # A machine with a thin disk and one that is not, which are not what its archive has: it went on after its backup.
+    lvcreate -qq -y -n vm-103-disk-0 -V 12M --thinpool data pve
+    lvcreate -qq -y -n vm-103-disk-1 -L 4M --addtag pve-vm-103 pve
+    for number in 0 1; do head -c 4M /dev/urandom >/dev/pve/vm-103-disk-$number; done
     mke2fs -q -t ext4 -L container /dev/pve/vm-101-disk-0
     lvcreate -qq -s -k y -n snap_vm-100-disk-0_before pve/vm-100-disk-0
     quick luksFormat --type luks2 --pbkdf pbkdf2 --uuid 0a0b0c0d-5555-4000-8000-000000000001 "$b" /etc/keys/backups.key

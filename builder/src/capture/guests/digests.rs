@@ -1,17 +1,19 @@
-//! Digests of archives that are referenced. An archive is never changed, so each is read once, and known again by its size and its times.
+//! Digests of archives, and the disks in them. An archive is never changed, so each is read once, and known again by its size and its times.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use guests::archive::{self, Device, Form};
 use manifest::Digest;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
-use vault::Progress as _;
 
-use crate::progress::Bar;
+use crate::hashed::Hashed;
+
+/// What people see meanwhile.
+const READING: &str = "reading archives of guests";
 
 /// What an archive is known by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,12 +22,20 @@ struct Known {
     modified: (i64, i64),
     changed: (i64, i64),
     sha256: Digest,
+    /// Its disks, where it was read as an archive and is sound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    devices: Option<Vec<Device>>,
 }
 
 impl Known {
     fn of(meta: &fs::Metadata, sha256: Digest) -> Self {
         let (modified, changed) = ((meta.mtime(), meta.mtime_nsec()), (meta.ctime(), meta.ctime_nsec()));
-        Self { bytes: meta.size(), modified, changed, sha256 }
+        Self { bytes: meta.size(), modified, changed, sha256, devices: None }
+    }
+
+    /// Whether it is the file that it was.
+    fn is(&self, meta: &fs::Metadata) -> bool {
+        *self == Self { devices: self.devices.clone(), ..Self::of(meta, self.sha256.clone()) }
     }
 }
 
@@ -51,21 +61,51 @@ impl Digests {
         if let Some(known) = self.known(path) {
             return Ok(known);
         }
-        let mut file = File::open(path)?;
+        let file = Hashed::open(path, READING)?;
         let meta = file.metadata()?;
-        let sha256 = digest(&mut file, meta.size())?;
+        let sha256 = file.finish()?;
         self.used.insert(path.to_owned(), Known::of(&meta, sha256.clone()));
         Ok(sha256)
     }
 
     /// The digest of a file that was read before and has not changed since.
     pub fn known(&mut self, path: &Path) -> Option<Digest> {
-        let known = self.known.get(path)?.clone();
-        if Known::of(&fs::metadata(path).ok()?, known.sha256.clone()) != known {
+        Some(self.unchanged(path)?.sha256)
+    }
+
+    /// The digest of a machine's archive that is sound, and the disks in it.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn contents(&mut self, path: &Path) -> Result<(Digest, Vec<Device>), String> {
+        if let Some(Known { sha256, devices: Some(devices), .. }) = self.unchanged(path) {
+            return Ok((sha256, devices));
+        }
+        let unread = |error: io::Error| format!("cannot be read: {error}");
+        let mut file = Hashed::open(path, READING).map_err(unread)?;
+        let meta = file.metadata().map_err(unread)?;
+        let report = archive::verify(&mut file);
+        let sha256 = file.finish().map_err(unread)?;
+        let report = report.map_err(|error| format!("cannot be read: {error}"))?;
+        if !report.sound() {
+            return Err(format!("is damaged: {}", report.summary()));
+        }
+        if report.form != Form::Vma {
+            return Err("is none of a machine".to_owned());
+        }
+        let known = Known { devices: Some(report.devices.clone()), ..Known::of(&meta, sha256.clone()) };
+        self.used.insert(path.to_owned(), known);
+        Ok((sha256, report.devices))
+    }
+
+    /// What is known of a file that is as it was.
+    fn unchanged(&mut self, path: &Path) -> Option<Known> {
+        let known = self.used.get(path).or_else(|| self.known.get(path))?.clone();
+        if !known.is(&fs::metadata(path).ok()?) {
             return None;
         }
         self.used.insert(path.to_owned(), known.clone());
-        Some(known.sha256)
+        Some(known)
     }
 
     /// Keeps those of files that are still there.
@@ -81,21 +121,4 @@ impl Digests {
             let _ = fs::write(&self.file, json);
         }
     }
-}
-
-fn digest(file: &mut File, bytes: u64) -> io::Result<Digest> {
-    let bar = Bar::new("reading archives of guests");
-    bar.expect(bytes, 0);
-    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 20]);
-    loop {
-        let read = io::Read::read(file, &mut buffer)?;
-        if read == 0 {
-            break;
-        }
-        hash.update(&buffer[..read]);
-        bar.advance(read as u64, 0);
-    }
-    bar.finish();
-    let digest = vault::Digest(hash.finalize().into()).to_string();
-    digest.parse().map_err(|_| io::Error::other("a digest that is none"))
 }

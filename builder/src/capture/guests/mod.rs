@@ -12,6 +12,7 @@ mod exports;
 mod incus;
 mod libvirt;
 mod lxc;
+mod offline;
 mod parts;
 mod podman;
 pub mod proxmox;
@@ -50,6 +51,8 @@ pub struct Policy {
     pub vzdump: Option<vzdump::Vzdump>,
     /// Becomes true when the run is to end early.
     pub stop: Option<Flag>,
+    /// Guests that the rescue itself is to bring back, before the first start.
+    pub offline: Vec<String>,
     /// Where it is on record what is under way with them; none for a run that stores nothing, and so touches no guest.
     pub records: Option<PathBuf>,
 }
@@ -64,6 +67,7 @@ impl Default for Policy {
             snapshot: false,
             vzdump: None,
             stop: None,
+            offline: Vec::new(),
             records: None,
         }
     }
@@ -138,6 +142,8 @@ struct One {
     volumes: Vec<Volume>,
     /// What of the host it lies on.
     parts: Vec<Part>,
+    /// It is to come back before the first start.
+    offline: Option<offline::Wish>,
     /// Why it would not come back as it is, if so.
     lost: Option<String>,
 }
@@ -147,7 +153,7 @@ impl One {
     fn new(id: impl Into<String>, name: &str, kind: GuestKind) -> Self {
         let name = printable(name);
         let guest = Guest { id: id.into(), name, kind, starts: false, order: None, archive: None, notes: Vec::new() };
-        Self { guest, archive: None, volumes: Vec::new(), parts: Vec::new(), lost: None }
+        Self { guest, archive: None, volumes: Vec::new(), parts: Vec::new(), offline: None, lost: None }
     }
 
     fn note(&mut self, text: impl Into<String>) {
@@ -274,6 +280,9 @@ impl Guests {
                     }
                     archive
                 });
+                if waiver(&one.guest, waivers).is_none() {
+                    offline::settle(one, source, layout, coverage, &mut digests);
+                }
                 let item = word(one, found.kind, waivers, self.policy.fail);
                 coverage.unused_waivers.retain(|waiver| !names(&one.guest).iter().any(|name| fits(waiver, name)));
                 coverage.items.push(item);
@@ -281,6 +290,18 @@ impl Guests {
             platforms.push(found.platform());
         }
         digests.close();
+        let known = |id: &&String| {
+            platforms
+                .iter()
+                .any(|one| one.kind == PlatformKind::Proxmox && one.guests.iter().any(|guest| guest.id == **id))
+        };
+        let unknown = self.policy.offline.iter().filter(|id| !known(id));
+        gaps.extend(unknown.map(|id| {
+            gap(
+                format!("guest {id}"),
+                "it is to come back before the first start (offline), and this host has no such guest of Proxmox",
+            )
+        }));
         platforms
     }
 }
@@ -296,14 +317,20 @@ fn names(guest: &Guest) -> [String; 2] {
     [format!("guest:{}", guest.id), format!("guest:{}", guest.name)]
 }
 
+fn waiver<'a>(guest: &Guest, waivers: &'a [Waiver]) -> Option<&'a Waiver> {
+    waivers.iter().find(|waiver| names(guest).iter().any(|name| fits(&waiver.pattern, name)))
+}
+
 fn word(one: &One, kind: PlatformKind, waivers: &[Waiver], fail: bool) -> Item {
     let guest = &one.guest;
-    let waiver = waivers.iter().find(|waiver| names(guest).iter().any(|name| fits(&waiver.pattern, name)));
-    let verdict = match (&one.lost, waiver, &guest.archive) {
+    let verdict = match (&one.lost, waiver(guest, waivers), &guest.archive) {
         (_, Some(waiver), _) => Verdict::Waived { pattern: waiver.pattern.clone(), reason: waiver.reason.clone() },
         (Some(reason), ..) => Verdict::Uncovered { reason: reason.clone(), system: fail },
         (None, _, Some(archive)) if archive.held == Held::Referenced => {
             Verdict::Captured { how: format!("from {}, which is not in the snapshot and must survive", archive.path) }
+        }
+        (None, _, Some(archive)) if !archive.offline.is_empty() => {
+            Verdict::Captured { how: format!("from {}, by the rescue, before the first start", archive.path) }
         }
         (None, _, Some(archive)) => Verdict::Captured { how: format!("from {}, at the first start", archive.path) },
         (None, _, None) => Verdict::Captured { how: "its files are archived".to_owned() },

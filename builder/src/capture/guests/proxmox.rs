@@ -17,6 +17,7 @@ use jiff::{SignedDuration, Zoned};
 use manifest::host::{Archive, Exclusion, Gap, Guest, GuestKind, Held, Note, PlatformKind};
 
 use super::archives::{Looked, backups, storages};
+use super::offline::Wish;
 use super::{Archives, Found, Hypervisor, One, Place, Policy, Volume, vzdump};
 use crate::capture::aside::Aside;
 use crate::capture::gap;
@@ -160,7 +161,9 @@ fn fill(found: &mut Found, source: &Source, tree: &Tree, policy: &Policy, gaps: 
     let findings = findings(&guests, &backups, judged);
     for guest in &guests {
         let own: Vec<&Finding> = findings.iter().filter(|finding| finding.guest == guest.id).collect();
-        found.guests.push(one(guest, &own, &backups, &storages, source));
+        let mut one = one(guest, &own, &backups, &storages, source);
+        one.offline = policy.offline.contains(&guest.id).then(|| Wish::of(guest, &storages));
+        found.guests.push(one);
     }
     found.exclude.extend(left_out(policy, &guests, &backups));
     found.exclude.extend(images(found, &guests, &storages));
@@ -209,6 +212,7 @@ fn one(
         archive,
         volumes,
         parts: Vec::new(),
+        offline: None,
         lost: (!lost.is_empty()).then(|| lost.join("; ")),
     }
 }
@@ -222,6 +226,7 @@ fn archive(backup: &Backup, storages: &Storages, source: &Source) -> Archive {
         made: backup.made.to_string(),
         sha256: None,
         held: Held::Referenced,
+        offline: Vec::new(),
     }
 }
 

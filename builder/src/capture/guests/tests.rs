@@ -47,7 +47,7 @@ fn one(id: &str, archive: Option<Archive>, lost: Option<&str>) -> One {
     let lv = |name: &str| Place::Lv { group: "pve".to_owned(), name: name.to_owned() };
     let snapshots = Place::LvsLike { group: "pve".to_owned(), prefix: "snap_vm-100-disk-0_".to_owned() };
     let volumes = vec![volume(lv("vm-100-disk-0")), volume(lv("root")), volume(snapshots)];
-    One { guest, archive: None, volumes, parts: Vec::new(), lost: lost.map(str::to_owned) }
+    One { guest, archive: None, volumes, parts: Vec::new(), offline: None, lost: lost.map(str::to_owned) }
 }
 
 fn archive(held: Held) -> Archive {
@@ -58,6 +58,7 @@ fn archive(held: Held) -> Archive {
         made: String::new(),
         sha256: None,
         held,
+        offline: Vec::new(),
     }
 }
 

@@ -9,12 +9,14 @@
 //! 4. The platform's own program restores: [`tools`].
 //! 5. What came back is compared with what was put aside: [`compare`]. After a failure what was there is put back, with `onboot: 0`.
 //!
-//! No disk is removed, and nothing is forced: where disks were there, what is restored lies beside them.
+//! No disk is removed, and nothing is forced: where disks were there, what is restored lies beside them. A guest whose disks the rescue has
+//! brought back itself is there already, with the host's own configuration: [`offline`].
 
 mod aside;
 mod compare;
 mod files;
 mod members;
+mod offline;
 mod tools;
 mod volumes;
 
@@ -118,7 +120,7 @@ impl Steps<'_> {
         match standing {
             Standing::Back => return self.compare(record),
             Standing::Fresh | Standing::Changed if !self.run.again => {
-                if let Some(ended) = self.present() {
+                if let Some(ended) = self.present(record) {
                     return Ok(ended);
                 }
             }
@@ -167,7 +169,7 @@ impl Steps<'_> {
     }
 
     /// Ends a guest whose disks are there, all or in part, or cannot be asked for.
-    fn present(&self) -> Option<Ended> {
+    fn present(&self, record: &mut Record) -> Option<Ended> {
         let text = match self.files.config() {
             Ok(text) => text,
             Err(why) => return Some(Ended::Failed(format!("{why}; nothing was changed"))),
@@ -175,6 +177,11 @@ impl Steps<'_> {
         let presence = volumes::of(self.guest, &self.node.name, text.as_deref())
             .and_then(|volumes| volumes.presence(&self.node.pve(), &self.node.name, &self.tools));
         let id = &self.guest.id;
+        let word = self.run.offline(self.guest);
+        if let Some(ended) = word.and_then(|word| offline::ended(word, presence.as_ref().ok(), self.archive)) {
+            record.notes = offline::notes(text.as_deref(), self.guest);
+            return Some(ended);
+        }
         match presence {
             Ok(Presence::None) => None,
             Ok(Presence::All(there)) => Some(Ended::Skipped(format!(
@@ -230,6 +237,7 @@ impl Steps<'_> {
             // It comes so far only with --again: who says that wants the guest without its old configuration.
             Err(why) => record.notes.push(why.clone()),
         }
+        record.notes.extend(self.run.offline(self.guest).and_then(offline::failure));
         self.run.enter(record, Phase::Restoring, format!("`{command}`"))?;
         let output = self.run.locked.folder.output(record.platform, &record.id);
         let restored = tools::run(command, &output).and_then(|()| match self.files.config()? {

@@ -122,6 +122,93 @@ fn containers_are_read_with_every_kind_of_mount() {
     }
 }
 
+/// Every form in which a volume, a device and a section are written.
+#[test]
+fn a_machine_in_every_form_is_read() {
+    let guest = machine(fixture!("every-form.qemu"));
+    assert_eq!(
+        volumes(&guest),
+        [
+            "+efidisk0 Firmware local-lvm:vm-100-disk-9",
+            "+ide0 Disk local:100/vm-100-disk-0.qcow2",
+            "-ide1 Removable /dev/cdrom",
+            "-ide3 Removable local:iso/debian-12.iso",
+            "-sata5 Disk nas:100/vm-100-disk-5.vmdk",
+            "-scsi1 Disk /mnt/images/raw.img",
+            "+scsi30 Disk local-zfs:base-90-disk-0/vm-100-disk-30",
+            "-unused255 Unused local-lvm:vm-100-disk-255",
+            "+virtio15 Disk local-lvm:vm-100-disk-15"
+        ]
+    );
+    let size = |slot: &str| guest.volumes.iter().find(|one| one.slot == slot).and_then(|one| one.size);
+    assert_eq!((size("sata5"), size("scsi30"), size("efidisk0")), (Some(3 << 39), Some(2 << 30), Some(528 << 10)));
+    assert_eq!(
+        attachments(&guest),
+        [
+            "hostpci0: the host's device 01:00;02:00.1",
+            "hostpci1: the host's device 0000:03:00.0;0000:03:00.1",
+            "parallel0: the host's /dev/parport0",
+            "scsi1: the host's /mnt/images/raw.img as a disk",
+            "serial2: the host's /dev/ttyUSB0",
+            "usb0: the host's device 1-1.2",
+            "usb3: the host's device mapping dongle"
+        ]
+    );
+    assert_eq!((guest.order, guest.template, guest.lock.as_deref()), (Some(5), true, Some("suspended")));
+    assert_eq!(guest.pending, ["virtio15", "net0", "scsi9", "usb9"]);
+    assert_eq!(guest.snapshots.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["a1", "Z_last-1"]);
+    let config = Config::parse("f", Kind::Machine, fixture!("every-form.qemu")).unwrap();
+    assert_eq!(config.current.description, "\none line, # and %, and a broken %zz\n");
+}
+
+#[test]
+fn a_container_in_every_form_is_read() {
+    let guest = container(fixture!("every-form.lxc"));
+    assert_eq!(
+        volumes(&guest),
+        [
+            "+mp0 MountPoint local:101/vm-101-disk-1.raw",
+            "-mp9 MountPoint local-btrfs:101/vm-101-disk-9.subvol",
+            "-mp255 Bind /srv/host",
+            "+rootfs Root local-zfs:subvol-101-disk-0",
+            "-unused0 Unused local:101/vm-101-disk-7.raw"
+        ]
+    );
+    assert_eq!(
+        attachments(&guest),
+        [
+            "dev0: the host's device /dev/ttyUSB0",
+            "hookscript: script local:snippets/hook.pl",
+            "lxc.mount.entry: the host's /srv/media",
+            "lxc.mount.fstab: the host's /etc/pve/local/fstab"
+        ]
+    );
+    assert_eq!((guest.starts, guest.order, guest.lock.as_deref()), (false, Some(7), Some("mounted")));
+    assert_eq!((guest.pending, guest.snapshots.len()), (vec!["swap".to_owned(), "mp9".to_owned()], 1));
+}
+
+/// Each broken file beside what is said of it: always the file and the line, never a password.
+#[test]
+fn every_broken_file_is_refused_with_its_name_and_line() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/broken");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|end| end != "why"));
+    assert!(files.len() >= 14, "{files:?}");
+    for path in files {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let read = |kind| Config::parse(name, kind, &text).and_then(|config| config.guest("100", "pve1")).map(drop);
+        let refused = match name.rsplit('.').next() {
+            Some("cfg") => crate::proxmox::storage::Storages::parse(name, &text).map(drop),
+            Some("qemu") => read(Kind::Machine),
+            _ => read(Kind::Container),
+        };
+        let wanted = std::fs::read_to_string(format!("{}.why", path.display())).unwrap();
+        assert_eq!(refused.unwrap_err().to_string(), wanted.trim_end());
+        assert!(wanted.contains(&format!("{name}, line ")) && !wanted.contains("hunter"), "{wanted}");
+    }
+}
+
 #[test]
 fn broken_configurations_name_file_and_line() {
     let refused = |kind, text| match Config::parse("100.conf", kind, text) {

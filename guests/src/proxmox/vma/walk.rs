@@ -13,8 +13,8 @@ use crate::archive::{Device, Faults, Report};
 /// Ranges that a fault names.
 const NAMED: usize = 8;
 
-/// Takes what is not zero: the device's name, where in it, and the bytes.
-pub(crate) type Sink<'a> = &'a mut dyn FnMut(&str, u64, &[u8]) -> io::Result<()>;
+/// Takes what is stored: the device's name, where in it, and the bytes.
+pub type Sink<'a> = &'a mut dyn FnMut(&str, u64, &[u8]) -> io::Result<()>;
 
 /// Reads the archive to its end, fills the report, and gives what is not zero to `sink`.
 pub(crate) fn walk<R: Read>(input: &mut Input<R>, report: &mut Report, sink: Sink<'_>) -> Result<(), Stop> {

@@ -18,9 +18,9 @@ case $program in
     pvesm)
         # list STORAGE --vmid ID
         echo "Volid Format Type Size VMID"
-        [ "$2" = local-lvm ] || exit 0
-        lvs --noheadings --units b --nosuffix -o lv_name,lv_size pve 2>/dev/null | while read -r name size; do
-            case $name in vm-"$4"-*) echo "local-lvm:$name raw images $size $4" ;; esac
+        case $2 in local-lvm) pool=data ;; plain) pool= ;; *) exit 0 ;; esac
+        lvs --noheadings --units b --nosuffix -o lv_name,lv_size,pool_lv pve 2>/dev/null | while read -r name size of; do
+            case $name in vm-"$4"-*) [ "$of" != "$pool" ] || echo "$2:$name raw images $size $4" ;; esac
         done
         ;;
     qm)

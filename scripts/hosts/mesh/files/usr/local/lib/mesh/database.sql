@@ -25,6 +25,10 @@ lvmthin: local-lvm
 	vgname pve
 	content rootdir,images
 
+lvm: plain
+	vgname pve
+	content images
+
 dir: backups
 	path /srv/backups
 	content backup
@@ -61,6 +65,13 @@ startup: order=1
   (13, 4, 13, 1, 1763000000, 8, '102.conf', CAST('memory: 512
 name: scratch
 scsi0: local-lvm:vm-102-disk-0,size=64M
+' AS BLOB)),
+  (21, 4, 21, 1, 1763000000, 8, '103.conf', CAST('boot: order=scsi0
+memory: 256
+name: router
+onboot: 1
+scsi0: local-lvm:vm-103-disk-0,size=12M
+scsi1: plain:vm-103-disk-1,size=4M
 ' AS BLOB)),
   (14, 6, 14, 1, 1763000000, 8, '100.fw', CAST('[OPTIONS]
 enable: 1
