@@ -15,6 +15,7 @@ mod lxc;
 mod parts;
 mod podman;
 pub mod proxmox;
+pub mod standing;
 
 use std::path::{Path, PathBuf};
 
