@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use self::guests::{Guests, GuestsHook, GuestsStatus, ListGuests, RestoreGuests, VerifyArchives};
+pub use self::guests::{CheckGuests, Guests, GuestsHook, GuestsStatus, ListGuests, RestoreGuests, VerifyArchives};
 pub use self::host::{Check, Doctor, Layout, Live};
 pub use self::key::{Audit, Key, Recovery};
 use crate::location::Location;

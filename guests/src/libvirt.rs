@@ -122,6 +122,23 @@ impl Domain {
     }
 }
 
+/// Where the volumes of a pool lie, by its definition; none where no name of a volume leads there.
+///
+/// Format: <https://libvirt.org/formatstorage.html>.
+///
+/// # Errors
+/// When it is no XML, or not that of a pool.
+pub fn folder_of_pool(xml: &str) -> Result<Option<String>, DomainError> {
+    let document = roxmltree::Document::parse(xml)?;
+    let pool = document.root_element();
+    if !pool.has_tag_name("pool") {
+        return Err(DomainError::Missing("pool"));
+    }
+    // In these a volume is what the folder has by its name: a file, or a logical volume's node.
+    let by_name = matches!(pool.attribute("type"), Some("dir" | "fs" | "netfs" | "logical"));
+    Ok(child(pool, "target").filter(|_| by_name).and_then(|target| text(target, "path")))
+}
+
 fn disk(disk: roxmltree::Node<'_, '_>) -> Disk {
     let mut chain = Vec::new();
     let mut below = child(disk, "backingStore");
@@ -228,6 +245,15 @@ mod tests {
         assert_eq!(domain.firmware.as_deref(), Some("/var/lib/libvirt/qemu/nvram/mail_VARS.fd"));
         assert!(domain.tpm && !domain.agent);
         assert_eq!(domain.devices, ["usb"]);
+    }
+
+    #[test]
+    fn a_pool_tells_the_folder_of_its_volumes_where_it_has_one() {
+        let pool =
+            |kind: &str| format!("<pool type='{kind}'><name>a</name><target><path>/srv/a</path></target></pool>");
+        assert_eq!(folder_of_pool(&pool("dir")).unwrap().as_deref(), Some("/srv/a"));
+        assert_eq!(folder_of_pool(&pool("iscsi")).unwrap(), None);
+        assert!(folder_of_pool("<network/>").unwrap_err().to_string().contains("no pool"));
     }
 
     #[test]

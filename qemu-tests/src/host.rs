@@ -15,6 +15,8 @@ use crate::{census, place, sample};
 const TREE_LIMIT: Duration = Duration::from_secs(1800);
 const MAKE_LIMIT: Duration = Duration::from_secs(900);
 const COMMAND_LIMIT: Duration = Duration::from_secs(120);
+/// What is asked of a host may have to wait for what it does itself.
+const QUESTION_LIMIT: Duration = Duration::from_secs(300);
 /// Serial number of the image that a host is made from.
 const TREE_SERIAL: &str = "LBTREE";
 
@@ -156,30 +158,40 @@ impl Host {
     /// # Errors
     /// When the capture fails, or warns.
     pub fn captured(&self, question: &str) -> anyhow::Result<Captured> {
-        self.captured_as(self.layout.name, question)
+        self.captured_as(self.layout.name, question, "true")
     }
 
-    /// As [`captured`](Self::captured), kept under a name of its own: of a host that the question changes.
+    /// As [`captured`](Self::captured); `afterwards` is asked when the capture is over, and the answer is behind the other.
     ///
     /// # Errors
     /// As [`captured`](Self::captured).
-    pub fn captured_as(&self, name: &str, question: &str) -> anyhow::Result<Captured> {
+    pub fn captured_amid(&self, question: &str, afterwards: &str) -> anyhow::Result<Captured> {
+        self.captured_as(self.layout.name, question, afterwards)
+    }
+
+    /// As [`captured_amid`](Self::captured_amid), kept under a name of its own: of a host that the question changes.
+    ///
+    /// # Errors
+    /// As [`captured`](Self::captured).
+    pub fn captured_as(&self, name: &str, question: &str, afterwards: &str) -> anyhow::Result<Captured> {
         let folder = place::folder("vm-state")?.join(name);
         std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         let _alone = place::hold("capture")?;
-        let stamp = format!("{}{}{question}{:?}{}", self.stamp, programs()?, self.layout.orders, self.secure);
+        let stamp =
+            format!("{}{}{question}{afterwards}{:?}{}", self.stamp, programs()?, self.layout.orders, self.secure);
         let kept = folder.join("stamp");
         if std::fs::read_to_string(&kept).is_ok_and(|kept| kept == stamp) {
             return Ok(Captured::at(&folder));
         }
         let _ = std::fs::remove_file(&kept);
         let mut source = self.source(&folder)?;
-        let answer = source.machine().output(question, COMMAND_LIMIT)?;
-        std::fs::write(folder.join("answer"), answer).context("writing what the host said")?;
+        let mut answer = source.machine().output(question, QUESTION_LIMIT)?;
         let list = census::take(source.machine())?;
         std::fs::write(folder.join("census-1"), list).context("writing the census")?;
         let took = source.create(|_| ())?;
         eprintln!("    stick and snapshot of {name} in {} s", took.as_secs());
+        answer += &source.machine().output(afterwards, QUESTION_LIMIT)?;
+        std::fs::write(folder.join("answer"), answer).context("writing what the host said")?;
         for order in self.layout.orders {
             source.order_as(order, "latest")?;
         }

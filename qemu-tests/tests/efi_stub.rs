@@ -31,7 +31,7 @@ fn a_kernel_that_firmware_starts_comes_back_with_its_command_line() -> anyhow::R
     let _alone = place::hold("scenario")?;
     say("scenario efi_stub");
     let host = Host::get(SYSTEMD_BOOT)?;
-    let captured = host.captured_as("efi-stub", BY_FIRMWARE)?;
+    let captured = host.captured_as("efi-stub", BY_FIRMWARE, "true")?;
     let folder = place::scratch("efi-stub")?;
     let patient = Patient::new("efi-stub", host.accel(), &folder, Bus::Virtio, "LBSTUB", SYSTEMD_BOOT.size())?.uefi();
     let outcome = follow(&mut patient.boot_stick(&captured.stick, Some(&captured.key))?, nobody, |_| ())?;

@@ -59,7 +59,9 @@ if [ -e "$here/$layout/prepare.sh" ]; then
 fi
 chroot "$tree" update-initramfs -u >"$out/initramfs.log" 2>&1 || { tail -n 20 "$out/initramfs.log" >&2; exit 1; }
 rm -f "$out/tree.img"
-# Its UUID and size are those of no host: clone_root gives it others.
-mke2fs -q -t ext4 -L lbtree -E root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0 -d "$tree" "$out/tree.img" 800M
+# Its UUID and size are those of no host: clone_root gives it others. With room for what a filesystem needs beside the files.
+size=$(($(du -sm "$tree" | cut -f1) * 5 / 4 + 100))
+[ $size -gt 800 ] || size=800
+mke2fs -q -t ext4 -L lbtree -E root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0 -d "$tree" "$out/tree.img" ${size}M
 rm -rf "$tree"
 if [ -n "${SUDO_UID:-}" ]; then chown -R "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$out"; fi

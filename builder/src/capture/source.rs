@@ -6,16 +6,27 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug)]
 pub(super) struct Source {
     root: PathBuf,
+    at_rest: bool,
 }
 
 impl Source {
     pub(super) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self { root: root.to_owned(), at_rest: false }
+    }
+
+    /// A host whose tools are not used, though it may be the running system.
+    pub(super) fn at_rest(root: &Path) -> Self {
+        Self { root: root.to_owned(), at_rest: true }
+    }
+
+    /// Whether what runs on it does not matter.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.at_rest
     }
 
     /// Whether this is the running system, whose devices and tools may be used.
     pub(super) fn is_live(&self) -> bool {
-        self.root == Path::new("/")
+        self.root == Path::new("/") && !self.at_rest
     }
 
     /// Where `path` of the host lies.

@@ -12,6 +12,9 @@ pub enum Guests {
     List(ListGuests),
     /// Read archives of guests to their end and name every fault; exit code 21 when there is one. Needs neither a vault nor a key
     Verify(VerifyArchives),
+    /// Look whether the guests of libvirt and LXC that came back with a restored host are complete, and keep those that are not from starting;
+    /// run by a unit at the first start, before these do; exit code 3 when one is not
+    Check(CheckGuests),
     /// Bring the guests of a restored host back from their archives; run by a unit at the first start, and again by hand; exit code 3
     /// when a guest is not back, 75 when the hypervisor is not ready
     Restore(RestoreGuests),
@@ -71,6 +74,19 @@ pub struct VerifyArchives {
     /// Archives of vzdump: VMA or tar; plain, or compressed by zstd or gzip
     #[arg(required = true, value_name = "ARCHIVE")]
     pub archives: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckGuests {
+    /// Only these guests, by identifier, once more: what is there now counts, and no longer what was said of them when the host was captured
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// How long is waited for what a guest lies on
+    #[arg(long, value_name = "SECONDS", default_value = "30")]
+    pub wait: u64,
+    /// Root of the host
+    #[arg(long, hide = true, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
 }
 
 #[derive(Debug, Args)]

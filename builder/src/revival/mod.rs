@@ -7,10 +7,15 @@
 //!    cut goes on from there. A guest that fails keeps none of the others from coming back.
 //! 5. When every guest is decided, a mark keeps the unit from running again.
 //!
+//! Guests that came back as files of the host are looked at before that, by a run of its own ([`check`]).
+//!
 //! This module knows no platform. What a guest's archive must be like is [`archive`]'s to know; each platform has a file of its own.
 
 pub mod archive;
+pub mod check;
+mod engine;
 pub mod folder;
+mod hold;
 pub mod journal;
 pub mod order;
 pub mod platform;
@@ -132,15 +137,7 @@ pub fn run(asked: &Asked) -> anyhow::Result<Summary> {
 /// Brings one platform's guests back; why it has to be later.
 fn platform_back(run: &Run, asked: &Asked, platform: &Platform, digest: &Digest) -> anyhow::Result<Option<String>> {
     let Some(reviver) = platform::reviver(platform, &asked.root) else { return Ok(None) };
-    let mut work = Vec::new();
-    for guest in order::guests(platform).into_iter().filter(|guest| asked.means(guest)) {
-        let record = run.locked.folder.record(digest, platform, guest)?;
-        if asked.works_on(&record) {
-            work.push((guest, record));
-        } else {
-            run.journal.guest(&record, &standing::left(&record));
-        }
-    }
+    let work = work(run, asked, platform, digest)?;
     if work.is_empty() {
         return Ok(None);
     }
@@ -161,15 +158,38 @@ fn platform_back(run: &Run, asked: &Asked, platform: &Platform, digest: &Digest)
     Ok(None)
 }
 
+/// The guests of a platform that are to be worked on, in their order.
+fn work<'a>(
+    run: &Run,
+    asked: &Asked,
+    platform: &'a Platform,
+    digest: &Digest,
+) -> anyhow::Result<Vec<(&'a Guest, Record)>> {
+    let mut work = Vec::new();
+    for guest in order::guests(platform).into_iter().filter(|guest| asked.means(guest)) {
+        let record = run.locked.folder.record(digest, platform, guest)?;
+        if asked.works_on(&record) {
+            work.push((guest, record));
+        } else {
+            run.journal.guest(&record, &standing::left(&record));
+        }
+    }
+    Ok(work)
+}
+
 fn guest_back(run: &Run, reviver: &dyn Reviver, guest: &Guest, record: &mut Record) -> anyhow::Result<()> {
-    let Some(archive) = &guest.archive else {
-        return run.enter(
-            record,
-            Phase::NoArchive,
-            "no backup of it was known when the host was captured; nothing was changed",
-        );
+    let ended = match (&guest.archive, reviver.as_files(guest)) {
+        (Some(archive), _) => reviver.revive(run, guest, archive, record)?,
+        (None, Some(ended)) => ended,
+        (None, None) => {
+            return run.enter(
+                record,
+                Phase::NoArchive,
+                "no backup of it was known when the host was captured; nothing was changed",
+            );
+        }
     };
-    match reviver.revive(run, guest, archive, record)? {
+    match ended {
         Ended::Restored(text) => {
             record.kept_aside = false;
             run.enter(record, Phase::Restored, text)

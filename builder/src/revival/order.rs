@@ -26,7 +26,11 @@ pub fn check(revival: &Revival) -> anyhow::Result<()> {
     let corrupt =
         |what: String| refusal(Exit::Corrupt, format!("the list of guests to bring back: {what}; nothing was done"));
     let mut seen = BTreeSet::new();
-    for platform in revival.platforms.iter().filter(|platform| platform.kind == PlatformKind::Proxmox) {
+    for platform in &revival.platforms {
+        if platform.kind != PlatformKind::Proxmox {
+            check_names(platform).map_err(corrupt)?;
+            continue;
+        }
         if platform.node.parse::<HostName>().is_err() {
             return Err(corrupt(format!("{:?} is no name of a node", platform.node)));
         }
@@ -35,6 +39,20 @@ pub fn check(revival: &Revival) -> anyhow::Result<()> {
             if !seen.insert(guest.id.as_str()) {
                 return Err(corrupt(format!("guest {} comes twice", guest.id)));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Identifiers of other platforms are names of files and keys of records, and no more.
+fn check_names(platform: &Platform) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    for id in platform.guests.iter().map(|guest| guest.id.as_str()) {
+        if id.is_empty() || id.starts_with('.') || id.contains(|char: char| char == '/' || char.is_control()) {
+            return Err(format!("{id:?} is no name of a guest of {}", platform.kind));
+        }
+        if !seen.insert(id) {
+            return Err(format!("guest {id} of {} comes twice", platform.kind));
         }
     }
     Ok(())
@@ -144,6 +162,11 @@ mod tests {
             assert!(refused(&one).contains("guest 100: "), "{}", refused(&one));
         }
         assert!(refused(&revival(vec![guest("100", None, true), guest("100", None, true)])).contains("comes twice"));
+        for id in ["../web", "", "a/b", ".x", "a\nb"] {
+            let mut one = revival(vec![guest(id, None, true)]);
+            one.platforms[0].kind = PlatformKind::Lxc;
+            assert!(refused(&one).contains("no name of a guest of LXC"), "{id}");
+        }
         assert!(refused(&Revival { schema: 2, ..revival(Vec::new()) }).contains("schema 1"));
         assert!(check_named(&revival(Vec::new()), &["100".to_owned()]).is_err());
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use manifest::host::{Archive, Guest, Platform, PlatformKind};
 
 use super::Run;
+use super::engine::Engine;
 use super::proxmox::Node;
 use super::record::Record;
 
@@ -31,6 +32,11 @@ pub trait Reviver {
     /// What would be done to a guest, in words. Changes nothing and starts no program.
     fn plan(&self, guest: &Guest, archive: &Archive) -> String;
 
+    /// What became of a guest whose files came back with the host; none where only an archive brings guests back. Changes nothing.
+    fn as_files(&self, _guest: &Guest) -> Option<Ended> {
+        None
+    }
+
     /// Brings a guest back, from where its record says that it stands.
     ///
     /// # Errors
@@ -42,10 +48,10 @@ pub trait Reviver {
 pub fn reviver(platform: &Platform, root: &Path) -> Option<Box<dyn Reviver>> {
     match platform.kind {
         PlatformKind::Proxmox => Some(Box::new(Node::new(platform, root))),
-        PlatformKind::Libvirt
-        | PlatformKind::Lxc
-        | PlatformKind::Incus
-        | PlatformKind::Docker
-        | PlatformKind::Podman => None,
+        PlatformKind::Incus | PlatformKind::Docker | PlatformKind::Podman => {
+            Some(Box::new(Engine::new(platform.kind, root)))
+        }
+        // Looked at before they start: super::check.
+        PlatformKind::Libvirt | PlatformKind::Lxc => None,
     }
 }

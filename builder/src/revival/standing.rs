@@ -16,25 +16,10 @@ pub fn records(folder: &Folder, revival: &Revival, digest: &Digest) -> anyhow::R
     let mut records = Vec::new();
     for platform in &revival.platforms {
         for guest in order::guests(platform) {
-            records.push(if platform.kind == PlatformKind::Proxmox {
-                folder.record(digest, platform, guest)?
-            } else {
-                // Its identifier is no name of a file that was checked, and nothing is done to it: nothing is kept of it.
-                unknown(Record::waiting(digest, platform, guest))
-            });
+            records.push(folder.record(digest, platform, guest)?);
         }
     }
     Ok(records)
-}
-
-/// A guest of a platform that this version brings nothing back for.
-fn unknown(mut record: Record) -> Record {
-    (record.phase, record.detail) = if record.archive.is_some() {
-        (Phase::Failed, format!("this version restores no archives of {}; restore it by hand", record.platform))
-    } else {
-        (Phase::Skipped, format!("what {} has in the tree came back with the tree", record.platform))
-    };
-    record
 }
 
 /// Why a run leaves a guest that is decided.
@@ -96,8 +81,11 @@ pub fn plan(asked: &Asked) -> anyhow::Result<Vec<Planned>> {
         let reviver = platform::reviver(platform, &asked.root);
         for guest in order::guests(platform).into_iter().filter(|guest| asked.means(guest)) {
             let plan = match (&reviver, &guest.archive) {
-                (None, _) => unknown(Record::waiting(&digest, platform, guest)).detail,
-                (Some(_), None) => "nothing: no backup of it is known".to_owned(),
+                (None, _) => "nothing: `lifeboat guests check` looks at it before it starts".to_owned(),
+                (Some(_), None) if platform.kind == PlatformKind::Proxmox => {
+                    "nothing: no backup of it is known".to_owned()
+                }
+                (Some(_), None) => format!("{} is asked whether it is there, with what it needs", platform.kind),
                 (Some(reviver), Some(archive)) => {
                     let record = folder.record(&digest, platform, guest)?;
                     if asked.works_on(&record) {

@@ -15,8 +15,12 @@ use super::{Adaptation, Room, files};
 
 const DATABASE: &str = "var/lib/pve-cluster/config.db";
 const BOOT_UUIDS: &str = "etc/kernel/proxmox-boot-uuids";
-const UNIT: &str = include_str!("../../../templates/guests/lifeboat-guests.service");
-const NAME: &str = "lifeboat-guests.service";
+/// Units of the first start: a name and a text. One looks at guests that came back as files before they start, the other brings back or looks for
+/// those of platforms that must run for it.
+type Unit = (&'static str, &'static str);
+const CHECK: Unit =
+    ("lifeboat-guests-check.service", include_str!("../../../templates/guests/lifeboat-guests-check.service"));
+const RESTORE: Unit = ("lifeboat-guests.service", include_str!("../../../templates/guests/lifeboat-guests.service"));
 const UNITS: &str = "etc/systemd/system";
 /// Where an administrator's programs lie.
 const PROGRAMS: [&str; 4] =
@@ -31,7 +35,12 @@ pub fn adapt(
     membership: Option<Membership>,
     done: &mut Adaptation,
 ) {
-    let Some(platform) = host.guests.iter().find(|platform| platform.kind == PlatformKind::Proxmox) else { return };
+    let is_node = |platform: &&Platform| platform.kind == PlatformKind::Proxmox;
+    let mut platforms: Vec<Platform> =
+        host.guests.iter().filter(|platform| !is_node(platform)).map(|platform| missed(host, platform)).collect();
+    let Some(platform) = host.guests.iter().find(is_node) else {
+        return revive(root, platforms, snapshot, false, done);
+    };
     database(root, done);
     check(root, host, done);
     match membership {
@@ -59,10 +68,14 @@ pub fn adapt(
     }
     // On its own it waits for nobody.
     let cluster = if membership == Some(Membership::Same) { platform.cluster.clone() } else { Vec::new() };
-    // What nobody misses is not looked for.
+    platforms.push(Platform { cluster, ..missed(host, platform) });
+    revive(root, platforms, snapshot, membership == Some(Membership::Removed), done);
+}
+
+/// The platform without the guests that nobody misses: they are not looked for.
+fn missed(host: &Host, platform: &Platform) -> Platform {
     let guests = platform.guests.iter().filter(|guest| !is_waived(host, platform.kind, guest)).cloned().collect();
-    let platform = Platform { cluster, guests, ..platform.clone() };
-    revive(root, platform, snapshot, membership == Some(Membership::Removed), done);
+    Platform { guests, ..platform.clone() }
 }
 
 /// Whether the snapshot says that nobody misses the guest.
@@ -238,31 +251,41 @@ fn leave(root: &Path, room: &Room, platform: &Platform, keep_others: bool, done:
     }
 }
 
-/// Hands the guests to the first start. `off`: they are listed, and no unit brings them back.
-fn revive(root: &Path, platform: Platform, snapshot: u64, off: bool, done: &mut Adaptation) {
-    if platform.guests.is_empty() {
+/// Hands the guests to the first start. `off`: they are listed, and no unit brings those of a node back.
+fn revive(root: &Path, mut platforms: Vec<Platform>, snapshot: u64, off: bool, done: &mut Adaptation) {
+    platforms.retain(|platform| !platform.guests.is_empty());
+    if platforms.is_empty() {
         return;
     }
+    let has = |wanted: &dyn Fn(PlatformKind) -> bool| platforms.iter().any(|platform| wanted(platform.kind));
+    let by_files = |kind: PlatformKind| matches!(kind, PlatformKind::Libvirt | PlatformKind::Lxc);
+    let mut units = Vec::new();
+    units.extend(has(&by_files).then_some(CHECK));
+    units.extend((!off && has(&|kind| !by_files(kind))).then_some(RESTORE));
     let reason = "the guests come back at the first start";
-    let revival = Revival { schema: 1, snapshot, platforms: vec![platform] };
+    let revival = Revival { schema: 1, snapshot, platforms };
     let Ok(json) = serde_json::to_string_pretty(&revival) else { return };
     let program = PROGRAMS.iter().find(|program| root.join(program).is_file());
-    // With the mark of an earlier restore the unit would not run; nor does its word on volumes hold.
+    // With the mark of an earlier restore the units would not run; nor does its word on volumes hold.
     for old in ["var/lib/lifeboat/guests/done", relative(OFFLINE)] {
         let _ = fs::remove_file(root.join(old));
     }
     let mut steps = vec![files::put(root, relative(KEPT), &format!("{json}\n"), 0o600, reason, done)];
-    if let (Some(program), false) = (program, off) {
-        let unit = UNIT.replace("@LIFEBOAT@", &format!("/{program}"));
-        steps.push(files::put(root, &format!("{UNITS}/{NAME}"), &unit, 0o644, reason, done));
-        let wanted = format!("{UNITS}/multi-user.target.wants/{NAME}");
-        steps.push(files::link(root, &wanted, &format!("/{UNITS}/{NAME}"), reason, done));
-    } else if !off {
-        done.not_adapted.push(
+    match program {
+        Some(program) => {
+            for (name, text) in units {
+                let text = text.replace("@LIFEBOAT@", &format!("/{program}"));
+                steps.push(files::put(root, &format!("{UNITS}/{name}"), &text, 0o644, reason, done));
+                let wanted = format!("{UNITS}/multi-user.target.wants/{name}");
+                steps.push(files::link(root, &wanted, &format!("/{UNITS}/{name}"), reason, done));
+            }
+        }
+        None if units.is_empty() => {}
+        None => done.not_adapted.push(
             "the program lifeboat is not in the restored system: the guests do not come back on their own. Install it and run \
-             `lifeboat guests restore`"
+             `lifeboat guests check`, then `lifeboat guests restore`"
                 .to_owned(),
-        );
+        ),
     }
     for error in steps.into_iter().filter_map(Result::err) {
         done.not_adapted
@@ -312,6 +335,28 @@ mod tests {
         let mut done = Adaptation::default();
         resolve(root.path(), "mesh", &mut done);
         assert!(done.not_adapted[0].contains("no interface"), "{:?}", done.not_adapted);
+    }
+
+    #[test]
+    fn guests_that_came_as_files_are_handed_to_the_unit_that_runs_before_they_start() {
+        let units = |kind: PlatformKind| {
+            let root = tempfile::tempdir().unwrap();
+            fs::create_dir_all(root.path().join("usr/bin")).unwrap();
+            fs::write(root.path().join("usr/bin/lifeboat"), "").unwrap();
+            let (id, name) = ("web".to_owned(), "web".to_owned());
+            let kind_of = manifest::host::GuestKind::Container;
+            let guest = Guest { id, name, kind: kind_of, starts: true, order: None, archive: None, notes: Vec::new() };
+            let platform =
+                Platform { kind, node: String::new(), cluster: Vec::new(), guests: vec![guest], notes: Vec::new() };
+            let mut done = Adaptation::default();
+            revive(root.path(), vec![platform], 1, false, &mut done);
+            assert!(root.path().join(KEPT.trim_start_matches('/')).is_file() && done.not_adapted.is_empty());
+            let wanted = root.path().join(format!("{UNITS}/multi-user.target.wants"));
+            let names = fs::read_dir(wanted).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(units(PlatformKind::Lxc), ["lifeboat-guests-check.service"]);
+        assert_eq!(units(PlatformKind::Podman), ["lifeboat-guests.service"]);
     }
 
     #[test]

@@ -149,7 +149,7 @@ fn parts(one: &mut One, disk: &Disk, asking: Option<&Asking>, source: &Source) {
     let path = match &disk.place {
         Place::Empty => return,
         Place::File(path) | Place::Block(path) => path.clone(),
-        Place::Volume { pool, volume } => match told::path(asking, pool, volume) {
+        Place::Volume { pool, volume } => match path_of_volume(asking, pool, volume, source) {
             Ok(path) => path,
             Err(why) => {
                 return one.lose(&format!(
@@ -177,6 +177,10 @@ fn parts(one: &mut One, disk: &Disk, asking: Option<&Asking>, source: &Source) {
         Err(why) => one.lose(&format!("what its {what} builds on cannot be told: {why}")),
     }
     one.parts.push(Part::needed(what, path));
+}
+
+fn path_of_volume(asking: Option<&Asking>, pool: &str, volume: &str, source: &Source) -> Result<String, String> {
+    asking.map_or_else(|| files::path(source, pool, volume), |asking| told::path(asking, pool, volume))
 }
 
 #[cfg(test)]

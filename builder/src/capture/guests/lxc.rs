@@ -86,7 +86,7 @@ fn runs(name: &str, source: &Source) -> bool {
         let of = |group: String| source.exists(format!("/sys/fs/cgroup/{place}{group}"));
         of(format!("lxc.payload.{name}")) || of(format!("lxc.payload/{name}")) || of(format!("lxc/{name}"))
     };
-    GROUPS.into_iter().any(group)
+    !source.is_at_rest() && GROUPS.into_iter().any(group)
 }
 
 #[cfg(test)]

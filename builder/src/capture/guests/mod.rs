@@ -16,6 +16,7 @@ mod offline;
 mod parts;
 mod podman;
 pub mod proxmox;
+pub mod standing;
 pub mod vzdump;
 
 use std::path::{Path, PathBuf};

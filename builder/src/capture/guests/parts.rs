@@ -29,6 +29,15 @@ pub(super) enum Lies {
     Dataset(String),
 }
 
+impl std::fmt::Display for Lies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Path(path) | Self::Device(path) => path.display().fmt(f),
+            Self::Dataset(name) => write!(f, "dataset {name}"),
+        }
+    }
+}
+
 impl Part {
     /// Something that lies at a path; what is below `/dev` is a device.
     pub(super) fn needed(what: impl Into<String>, path: impl AsRef<Path>) -> Self {
@@ -63,6 +72,18 @@ pub(super) fn settle(one: &mut One, kind: PlatformKind, source: &Source, layout:
             None => {}
         }
     }
+}
+
+/// What a guest cannot do without and the host does not have, as it is now.
+pub(super) fn missing(one: &One, source: &Source) -> Vec<String> {
+    let is_missing = |part: &&Part| {
+        part.needed
+            && match &part.lies {
+                Lies::Path(path) | Lies::Device(path) => !source.exists(path),
+                Lies::Dataset(_) => false,
+            }
+    };
+    one.parts.iter().filter(is_missing).map(|part| format!("its {} is not there: {}", part.what, part.lies)).collect()
 }
 
 fn path_is_missing(path: &Path, source: &Source, layout: &Layout, coverage: &Coverage) -> Option<String> {

@@ -1,5 +1,6 @@
 //! `lifeboat guests`: the guests of this host's hypervisor and their archives.
 
+mod check;
 mod hook;
 mod list;
 mod restore;
@@ -24,6 +25,7 @@ pub fn run(context: &Context, asked: &Guests) -> anyhow::Result<Exit> {
             cluster::leave(&args.database, &args.node, args.keep_others)?;
             Ok(Exit::Done)
         }
+        Guests::Check(args) => check::run(context, args),
         Guests::Restore(args) => restore::run(context, args),
         Guests::Status(args) => status::run(context, args),
     }

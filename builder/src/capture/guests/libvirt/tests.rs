@@ -80,6 +80,17 @@ fn a_guest_that_is_off_is_lost_only_by_what_is_not_here() {
 }
 
 #[test]
+fn a_volume_is_found_by_the_definition_of_its_pool() {
+    let pool = "<pool type='dir'><name>default</name><target><path>/srv/pool/</path></target></pool>";
+    let (found, _) = Host::new()
+        .with("etc/libvirt/qemu/mail.xml", DEFINED.as_bytes())
+        .with("etc/libvirt/storage/default.xml", pool.as_bytes())
+        .look();
+    let found = found.unwrap();
+    assert!(paths(&found.guests[0]).contains(&Path::new("/srv/pool/db.qcow2")), "{:?}", found.guests[0].parts);
+}
+
+#[test]
 fn an_image_tells_what_it_builds_on_and_a_raw_one_is_not_believed() {
     let mut image = vec![0; 0x400];
     image[..20].copy_from_slice(&[0x51, 0x46, 0x49, 0xfb, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 10]);

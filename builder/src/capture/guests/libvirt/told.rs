@@ -63,8 +63,7 @@ pub(super) fn ask(asking: &Asking) -> Result<Told, String> {
 ///
 /// # Errors
 /// In words.
-pub(super) fn path(asking: Option<&Asking>, pool: &str, volume: &str) -> Result<String, String> {
-    let asking = asking.ok_or("libvirt does not answer")?;
+pub(super) fn path(asking: &Asking, pool: &str, volume: &str) -> Result<String, String> {
     let path = asking.read(&["vol-path", "--pool", pool, "--vol", volume])?.trim().to_owned();
     if path.starts_with('/') { Ok(path) } else { Err(format!("it lies at {path:?}")) }
 }
