@@ -41,7 +41,8 @@ pub fn run(asked: &Asked) -> anyhow::Result<Summary> {
     order::check_named(&revival, &asked.only)?;
     let locked = folder.lock()?;
     let journal = Journal::open(&locked.folder.log());
-    let run = Run { locked, journal, again: !asked.only.is_empty() };
+    // The rescue brings back none of these itself.
+    let run = Run { locked, journal, again: !asked.only.is_empty(), offline: Vec::new() };
     let mut platforms = revival.platforms.iter().filter(|platform| is_by_files(platform.kind));
     let worked = platforms.try_for_each(|platform| look(&run, asked, platform, &digest));
     let finished = finish(&run, asked, &revival, &digest, Vec::new());
