@@ -1,7 +1,8 @@
 //! Keeps a guest from starting with its host, by the file that says that it does. What was there is kept aside, or said.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;
 
 use manifest::host::{Guest, PlatformKind};
@@ -51,8 +52,19 @@ fn container(locked: &Locked, config: &Path, guest: &Guest) -> Result<String, St
     let aside = format!("lxc-{}.config", guest.id);
     locked.put_aside(&aside, text.as_bytes()).map_err(|error| format!("{error:#}"))?;
     let lines = text.lines().map(|line| if says_so(line) { format!("{STARTS} = 0\n") } else { format!("{line}\n") });
-    // In place: owner and permissions stay, and what was there lies aside.
-    fs::write(config, lines.collect::<String>()).map_err(failed)?;
+    replace(config, &lines.collect::<String>()).map_err(failed)?;
     let aside = locked.folder.aside(&aside);
     Ok(format!("it does not start with the host any more; its configuration as it was is {}", aside.display()))
+}
+
+/// Gives a file another text, whole or not at all; owner and permissions stay.
+fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    let new = path.with_extension("lifeboat");
+    // With its permissions.
+    fs::copy(path, &new)?;
+    let meta = fs::metadata(path)?;
+    chown(&new, Some(meta.uid()), Some(meta.gid()))?;
+    fs::write(&new, text)?;
+    File::open(&new)?.sync_all()?;
+    fs::rename(&new, path)
 }
