@@ -53,14 +53,12 @@ fn start() -> Option<Server> {
     let lines: Vec<String> =
         BufReader::new(script.stdout.take().unwrap()).lines().take(4).map(Result::unwrap).collect();
     let value = |name: &str| Some(lines.iter().find_map(|line| line.strip_prefix(name))?.to_owned());
-    Some(Server {
-        endpoint: value("endpoint=")?,
-        ca: value("ca=")?,
-        access: value("access=")?,
-        secret: value("secret=")?,
-        folder,
-        _script: script,
-    })
+    let known = || Some((value("endpoint=")?, value("ca=")?, value("access=")?, value("secret=")?));
+    let Some((endpoint, ca, access, secret)) = known() else {
+        script.wait().unwrap();
+        return None;
+    };
+    Some(Server { endpoint, ca, access, secret, folder, _script: script })
 }
 
 /// A port that is free now, and the one after it too.
