@@ -151,9 +151,9 @@ fn each_disk_lies_in_its_volume_byte_for_byte_and_the_rest_of_it_is_zero() {
         for (name, disk) in [("vm-100-disk-0", first()), ("vm-100-disk-1", second())] {
             let found = fs::read(place.volume(name)).unwrap();
             // A chunk that nothing was written to is none: a pool shows it as zeroes, though the file here shows what was there.
-            let of_chunk = |at: usize| disk[at - at % CHUNK..].iter().take(CHUNK);
-            let written = |at: usize| before[0] != chunk || of_chunk(at).any(|byte| *byte != 0);
-            let wrong = (0..disk.len()).find(|at| written(*at) && found[*at] != disk[*at]);
+            let mut chunks = disk.chunks(CHUNK).zip(found.chunks(CHUNK));
+            let touched = |disk: &[u8]| before[0] != chunk || disk.iter().any(|byte| *byte != 0);
+            let wrong = chunks.position(|(disk, found)| touched(disk) && *disk != found[..disk.len()]);
             assert_eq!(wrong, None, "{name} {before:?}");
             assert!(before[0] == chunk || found[disk.len()..].iter().all(|byte| *byte == 0), "{name} {before:?}");
         }

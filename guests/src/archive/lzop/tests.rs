@@ -61,14 +61,15 @@ fn what_lzop_wrote_at_every_level_is_read() {
 }
 
 #[test]
-fn every_bit_that_changes_is_found() {
+fn no_bit_that_changes_changes_the_content_unseen() {
     for good in [USUAL, include_bytes!("../../../fixtures/packing/small-crc.vma.lzo"), &member(ALL_SUMS, zeroes)] {
-        assert!(unpacked(good).is_ok());
+        let content = unpacked(good).unwrap();
         for at in 0..good.len() {
             for bit in 0..8 {
                 let mut bad = good.to_vec();
                 bad[at] ^= 1 << bit;
-                assert!(unpacked(&bad).is_err(), "bit {bit} of byte {at}");
+                // Of two ways to pack the same, a flip may lead to the other.
+                assert!(unpacked(&bad).map_or(true, |found| found == content), "bit {bit} of byte {at}");
             }
         }
     }
