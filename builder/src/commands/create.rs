@@ -18,7 +18,7 @@ use crate::hooks::Hooks;
 use crate::identity::Recovered;
 use crate::medium::{self, Stick, VAULT_FOLDER};
 use crate::reading::Opened;
-use crate::snapshot::{self, Subject};
+use crate::snapshot;
 use crate::state::KnownStick;
 use crate::stick::{self, Claims, Owner, Prepared, Target};
 use crate::{description, recovery};

@@ -35,7 +35,7 @@ fn disks(zero: bool) -> Plan {
         volume("data", pool, 256 * MIB),
     ];
     let (disks, after, last, untouched) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    Plan { disks, before, after, last, untouched, notes: Vec::new(), without: Vec::new() }
+    Plan { disks, before, after, last, blocks: Vec::new(), untouched, notes: Vec::new(), without: Vec::new() }
 }
 
 fn disk(volume: &str, pool: Option<&str>, bytes: u64, stored: u64) -> OfflineDisk {
