@@ -23,7 +23,14 @@ pub fn take(running: &mut Running) -> anyhow::Result<String> {
 /// What is in one list only, for people; empty when the lists say the same.
 #[must_use]
 pub fn differences(before: &str, after: &str) -> Vec<String> {
-    let (old, new): (BTreeSet<&str>, BTreeSet<&str>) = (before.lines().collect(), after.lines().collect());
+    differences_but(before, after, |_| false)
+}
+
+/// As [`differences`], without the lines that may have changed.
+#[must_use]
+pub fn differences_but(before: &str, after: &str, may_change: impl Fn(&str) -> bool) -> Vec<String> {
+    let kept = |list: &str| list.lines().filter(|line| !may_change(line)).map(str::to_owned).collect();
+    let (old, new): (BTreeSet<String>, BTreeSet<String>) = (kept(before), kept(after));
     let gone = old.difference(&new).map(|line| format!("only before: {line}"));
     let come = new.difference(&old).map(|line| format!("only after: {line}"));
     let mut lines: Vec<String> = gone.chain(come).collect();
@@ -43,5 +50,12 @@ mod tests {
     fn a_changed_line_is_named_on_both_sides() {
         assert_eq!(differences("a 1\nb 2\n", "b 2\na 1\n"), Vec::<String>::new());
         assert_eq!(differences("a 1\nb 2\n", "a 1\nb 3\n"), ["only before: b 2", "only after: b 3"]);
+    }
+
+    #[test]
+    fn what_may_change_hides_nothing_else_however_much_it_is() {
+        let noise: String = (0..100).map(|n| format!("log {n}\n")).collect();
+        let found = differences_but("a 1\n", &format!("{noise}a 2\n"), |line| line.starts_with("log"));
+        assert_eq!(found, ["only before: a 1", "only after: a 2"]);
     }
 }
