@@ -34,7 +34,7 @@ impl Volume {
             Kind::Lv(volume) => Some(Self {
                 device: volume.path(),
                 file: format!("{FOLDER}/lvm/{}/{}", volume.group, volume.name),
-                zeroed: matches!(volume.form, Form::Thin { .. }),
+                zeroed: layout.node(below)?.on.iter().filter_map(|id| layout.node(id)).any(zeroes_chunks),
             }),
             Kind::Dataset(dataset @ Dataset { volume: Some(_), encrypted: false, .. }) => {
                 Some(Self { device: dataset.path(), file: format!("{FOLDER}/zfs/{}", dataset.name), zeroed: true })
@@ -56,8 +56,15 @@ impl Volume {
     }
 }
 
+/// A thin pool whose new chunks are zeroed. Another one shows what the disk held before in the rest of a chunk that is written to.
+fn zeroes_chunks(node: &Node) -> bool {
+    matches!(node.kind, Kind::Lv(LogicalVolume { form: Form::ThinPool { zero: true, .. }, .. }))
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "in a test a panic is the verdict")]
+
     use super::*;
     use crate::graph::{Mount, NodeId, Opaque};
     use crate::units::Bytes;
@@ -72,6 +79,10 @@ mod tests {
         Kind::Lv(LogicalVolume { uuid, group, name: name.to_owned(), form, writable: true, tags: Vec::new() })
     }
 
+    fn pool(zero: bool) -> Form {
+        Form::ThinPool { chunk: Bytes(64 << 10), metadata: Bytes(4 << 20), zero, discards: "passdown".to_owned() }
+    }
+
     fn opaque(what: &str) -> Kind {
         Kind::Opaque(Opaque { what: what.to_owned() })
     }
@@ -81,7 +92,8 @@ mod tests {
         let layout = Layout {
             nodes: vec![
                 node("disk", &[], opaque("unknown")),
-                node("thin", &[], volume("guest", Form::Thin { pool: "data".to_owned() })),
+                node("pool", &[], volume("data", pool(true))),
+                node("thin", &["pool"], volume("guest", Form::Thin { pool: "data".to_owned() })),
                 node("snap", &[], volume("snap", Form::Snapshot { origin: "guest".to_owned() })),
                 node("on-disk", &["disk"], opaque("unknown")),
                 node("on-thin", &["thin"], opaque("unknown")),
@@ -102,5 +114,16 @@ mod tests {
         assert_eq!(found.file, "var/lib/lifeboat/volumes/lvm/vg-a/guest");
         assert_eq!(found.names(), ["/dev/mapper/vg--a-guest", "/dev/vg-a/guest"]);
         assert!(found.zeroed);
+    }
+
+    #[test]
+    fn a_volume_of_a_pool_that_does_not_zero_its_chunks_is_not_taken_for_zeroed() {
+        let nodes = vec![
+            node("pool", &[], volume("data", pool(false))),
+            node("thin", &["pool"], volume("guest", Form::Thin { pool: "data".to_owned() })),
+            node("on-thin", &["thin"], opaque("unknown")),
+        ];
+        let layout = Layout { nodes, mounts: Vec::new() };
+        assert!(!Volume::of(&layout, &layout.nodes[2]).unwrap().zeroed);
     }
 }

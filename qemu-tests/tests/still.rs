@@ -31,7 +31,7 @@ set -e
 # The host's own snapshot of /home has little room, and would be full.
 lvremove -qq -y store/before
 mkdir -p /etc/lifeboat
-printf 'version = 1\nexclude = ["/usr", "/boot/*", "/var/lib/dpkg", "/var/lib/apt", "/var/log"]\n' >/etc/lifeboat/config.toml
+printf 'version = 1\nblocks = ["/dev/store/raw", "/dev/pve/vm-*"]\nexclude = ["/usr", "/boot/*", "/var/lib/dpkg", "/var/lib/apt", "/var/log"]\n' >/etc/lifeboat/config.toml
 mount -t tmpfs -o size=400M tmpfs /mnt
 lifeboat init --vault /mnt/vault --identity /mnt/id.txt --yes >/dev/null 2>&1
 head -c 40M /dev/urandom >/srv/guests/filler

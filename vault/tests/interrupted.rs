@@ -102,7 +102,8 @@ fn a_run_that_was_cut_leaves_the_vault_sound_and_the_next_reuses_what_was_finish
     let second = backup(&vault, 2, "two").unwrap();
     assert_eq!(second.problems, []);
     assert!(second.contents.runs.len() >= 2, "{:?}", second.contents.runs);
-    assert!(second.contents.totals.added < 3_000_000, "{:?}", second.contents.totals);
+    // How much was finished when the store failed is a matter of which worker was how far.
+    assert!(second.contents.totals.added < 3_600_000, "{:?}", second.contents.totals);
     let dest = scratch.folder("dest");
     assert_eq!(vault.restore(&Restore::new(&second.contents, &identities, &dest)).unwrap().problems, []);
     assert_same(&source, &dest);
