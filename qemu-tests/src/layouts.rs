@@ -29,6 +29,15 @@ pub const SYSTEMD_BOOT: Layout = Layout {
 pub const SYSTEMD_BOOT_ENTRY: &str =
     "set -e; if command -v grub-install; then exit 1; fi; bootctl install; rm -r /boot/efi/EFI/BOOT; efibootmgr";
 
+/// The host of `scripts/hosts/lvm`, as Proxmox VE starts: by UEFI, with GRUB for BIOS beside it.
+pub const LVM: Layout = Layout {
+    name: "lvm",
+    disks: &[("LBHOSTA", 2048 * MIB), ("LBHOSTB", 1280 * MIB)],
+    uefi: true,
+    orders: &["--disk LBNEWA=LBHOSTA --disk LBNEWB=LBHOSTB"],
+    ..Layout::USUAL
+};
+
 impl Layout {
     /// Bytes of its first disk.
     #[must_use]

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use qemu_tests::host::{Host, Layout};
+use qemu_tests::host::Host;
+use qemu_tests::layouts::LVM;
 use qemu_tests::rescue::{Patient, follow, nobody};
 use qemu_tests::scenario::say;
 use qemu_tests::{census, place};
@@ -12,15 +13,6 @@ use vm::Bus;
 
 const LIMIT: Duration = Duration::from_secs(120);
 const GIB: u64 = 1 << 30;
-
-/// The host of `scripts/hosts/lvm`, as Proxmox VE starts: by UEFI, with GRUB for BIOS beside it.
-const LVM: Layout = Layout {
-    name: "lvm",
-    disks: &[("LBHOSTA", 2 * GIB), ("LBHOSTB", GIB + (256 << 20))],
-    uefi: true,
-    orders: &["--disk LBNEWA=LBHOSTA --disk LBNEWB=LBHOSTB"],
-    ..Layout::USUAL
-};
 
 /// What LVM says of groups and volumes, without what a group that is made again gets anew.
 const VOLUMES: &str = "lvs --noheadings --separator '|' --units b --sort vg_name,lv_name -o vg_name,lv_name,lv_layout,lv_size,stripes,\

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use qemu_tests::host::{Host, Layout};
+use qemu_tests::host::Host;
+use qemu_tests::layouts::LVM;
 use qemu_tests::place;
 use qemu_tests::scenario::say;
 use serde_json::Value;
@@ -12,16 +13,6 @@ use vm::Running;
 
 const LIMIT: Duration = Duration::from_secs(120);
 const BACKUP: Duration = Duration::from_secs(600);
-const GIB: u64 = 1 << 30;
-
-/// The host of `scripts/hosts/lvm`.
-const LVM: Layout = Layout {
-    name: "lvm",
-    disks: &[("LBHOSTA", 2 * GIB), ("LBHOSTB", GIB + (256 << 20))],
-    uefi: true,
-    orders: &["--disk LBNEWA=LBHOSTA --disk LBNEWB=LBHOSTB"],
-    ..Layout::USUAL
-};
 
 /// Where two files lie, the first and the last that are read of their filesystem.
 const PAIRS: [&str; 3] = ["", "/home", "/srv/guests"];
