@@ -36,6 +36,8 @@ pub struct Group {
     limit: Duration,
     deadline: Instant,
     stop: Option<Arc<AtomicBool>>,
+    /// Time between asking it to end and ending it.
+    grace: Duration,
 }
 
 /// What a child writes to standard output, as it comes. Dropped before its end, it ends the child.
@@ -72,9 +74,16 @@ impl Command {
         let mut child = self.plain().stdout(output).stderr(Stdio::piped()).process_group(0).spawn();
         let words = child.as_mut().ok().and_then(|child| child.stderr.take()).map(Words::of).unwrap_or_default();
         match child {
-            Ok(child) => {
-                Ok(Group { command, child, ended: false, words, limit, deadline: Instant::now() + limit, stop })
-            }
+            Ok(child) => Ok(Group {
+                command,
+                child,
+                ended: false,
+                words,
+                limit,
+                deadline: Instant::now() + limit,
+                stop,
+                grace: Duration::ZERO,
+            }),
             Err(error) => Err(ExecError { command, failure: Failure::Start(error) }),
         }
     }
@@ -116,8 +125,27 @@ impl Group {
         } else {
             return Ok(());
         };
+        self.ask_to_end();
         self.kill();
         Err(failure)
+    }
+
+    /// A child that has something to put right when it is stopped is asked first, and given so long before it is killed.
+    #[must_use]
+    pub fn grace(mut self, time: Duration) -> Self {
+        self.grace = time;
+        self
+    }
+
+    fn ask_to_end(&mut self) {
+        let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let (Some(group), false) = (group, self.ended || self.grace.is_zero()) else { return };
+        let _ = rustix::process::kill_process_group(group, Signal::TERM);
+        let until = Instant::now() + self.grace;
+        while !self.ended && Instant::now() < until {
+            self.ended = !matches!(self.child.try_wait(), Ok(None));
+            std::thread::sleep(TURN);
+        }
     }
 
     /// Kills every process of the group. The child has not been waited for, so its number is nobody else's.

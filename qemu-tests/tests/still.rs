@@ -48,8 +48,10 @@ const IN_BACKGROUND: &str = "head -c 40M /dev/urandom >/srv/guests/filler; setsi
 /// What a backup said, and how it ended.
 fn backup(running: &mut Running) -> anyhow::Result<(i32, Value)> {
     let answer = running.run("lifeboat backup --vault /mnt/vault --json 2>/mnt/err", BACKUP)?;
-    let said = serde_json::from_str(&answer.text())
-        .with_context(|| format!("{}{}", answer.text(), running.output("cat /mnt/err", LIMIT).unwrap_or_default()))?;
+    let words = running.output("cat /mnt/err", LIMIT)?;
+    let mut said: Value = serde_json::from_str(&answer.text()).with_context(|| format!("{}{words}", answer.text()))?;
+    // For whoever reads why a test failed.
+    said["stderr"] = words.into();
     Ok((answer.status, said))
 }
 

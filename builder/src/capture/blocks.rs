@@ -23,7 +23,20 @@ pub(super) fn take_in(layout: &Layout, coverage: &mut Coverage, wanted: &[String
     let mut reads = Vec::new();
     let mut used = vec![false; wanted.len()];
     for item in &mut coverage.items {
-        let Some(node) = layout.node(&item.node) else { continue };
+        let Some(node) = layout.node(&item.node) else {
+            // A guest's volume that its platform's archives bring back was taken off the layout.
+            for (used, wanted) in used.iter_mut().zip(wanted).filter(|(_, wanted)| fits(wanted, &item.path)) {
+                *used = true;
+                gaps.push(gap(
+                    format!("blocks = [{wanted:?}]"),
+                    format!(
+                        "{} is a guest's volume, which is brought back by the guest's archive and not by its blocks",
+                        item.path
+                    ),
+                ));
+            }
+            continue;
+        };
         let Some(volume) = Volume::of(layout, node) else { continue };
         let names = [volume.names(), vec![node.path.clone()]].concat();
         let Some(index) = wanted.iter().position(|wanted| names.iter().any(|name| fits(wanted, name))) else {

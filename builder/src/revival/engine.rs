@@ -50,9 +50,9 @@ impl Reviver for Engine {
         format!("nothing: this version restores no archives of {}; {} needs a hand", self.kind, guest.id)
     }
 
-    fn as_files(&self, guest: &Guest) -> Option<Ended> {
+    fn as_files(&self, guest: &Guest, again: bool) -> Option<Ended> {
         let told = self.told.get().map(Vec::as_slice).unwrap_or_default();
-        let reasons = check::reasons(guest, told, &format!("{} does not list it", self.kind), false);
+        let reasons = check::reasons(guest, told, &format!("{} does not list it", self.kind), again);
         Some(if reasons.is_empty() {
             Ended::Restored(format!("{} lists it, with what it needs", self.kind))
         } else {
@@ -78,7 +78,7 @@ mod tests {
         let (id, name) = ("0123456789ab".to_owned(), "db".to_owned());
         let notes = vec![Note { gap, text: "its volume was kept elsewhere".to_owned() }];
         let guest = Guest { id, name, kind: GuestKind::Container, starts: true, order: None, archive: None, notes };
-        engine.as_files(&guest).unwrap()
+        engine.as_files(&guest, false).unwrap()
     }
 
     #[test]

@@ -178,7 +178,7 @@ fn work<'a>(
 }
 
 fn guest_back(run: &Run, reviver: &dyn Reviver, guest: &Guest, record: &mut Record) -> anyhow::Result<()> {
-    let ended = match (&guest.archive, reviver.as_files(guest)) {
+    let ended = match (&guest.archive, reviver.as_files(guest, run.again)) {
         (Some(archive), _) => reviver.revive(run, guest, archive, record)?,
         (None, Some(ended)) => ended,
         (None, None) => {

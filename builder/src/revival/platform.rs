@@ -33,7 +33,7 @@ pub trait Reviver {
     fn plan(&self, guest: &Guest, archive: &Archive) -> String;
 
     /// What became of a guest whose files came back with the host; none where only an archive brings guests back. Changes nothing.
-    fn as_files(&self, _guest: &Guest) -> Option<Ended> {
+    fn as_files(&self, _guest: &Guest, _again: bool) -> Option<Ended> {
         None
     }
 

@@ -58,12 +58,15 @@ pub(super) fn start(vzdump: &Vzdump, guests: &[&Guest], policy: &Policy, gaps: &
     each(vzdump, guests, &words, policy, gaps);
 }
 
+/// Stopped, vzdump unlocks the guest, lets it go on and removes its snapshot; killed, it does not.
+const GRACE: Duration = Duration::from_secs(300);
+
 fn each(vzdump: &Vzdump, guests: &[&Guest], words: &[OsString], policy: &Policy, gaps: &mut Vec<Gap>) {
     for guest in guests {
         eprintln!("vzdump of guest {} {}", guest.id, printable(&guest.name));
         let command = Command::new(&words[0]).args(&words[1..]).args(arguments(vzdump, &guest.id));
         let ended = command.called(format!("vzdump {}", guest.id)).limit(vzdump.limit).group(policy.stop.clone());
-        match ended.and_then(exec::Group::wait) {
+        match ended.map(|group| group.grace(GRACE)).and_then(exec::Group::wait) {
             Ok(()) => {}
             // The whole run ends.
             Err(error) if matches!(error.failure, Failure::Stopped) => return,

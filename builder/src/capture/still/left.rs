@@ -27,6 +27,11 @@ impl Left {
     }
 }
 
+/// What its owner mounted read-only is not looked into: mounting it otherwise would have the kernel write to it.
+fn is_writable(entry: &mountinfo::MountEntry) -> bool {
+    !entry.options.split(',').any(|option| option == "ro")
+}
+
 /// Removes what runs of this host that are at work no more have left. Only root can, in a mount table of his own.
 pub fn sweep() -> Left {
     let mut left = Left::default();
@@ -36,8 +41,11 @@ pub fn sweep() -> Left {
     let host = names::host();
     let is_gone = |owner: &Owner| owner.is_gone(&host);
     let mounts = mountinfo::parse(&std::fs::read("/proc/thread-self/mountinfo").unwrap_or_default());
-    let devices: BTreeSet<String> =
-        mounts.into_iter().filter(|entry| entry.fstype == "btrfs").map(|entry| entry.source).collect();
+    let devices: BTreeSet<String> = mounts
+        .into_iter()
+        .filter(|entry| entry.fstype == "btrfs" && is_writable(entry))
+        .map(|entry| entry.source)
+        .collect();
     lvm::sweep(is_gone, &mut left);
     btrfs::sweep(is_gone, &devices, &mut left);
     zfs::sweep(is_gone, &mut left);

@@ -1,6 +1,7 @@
 //! Snapshots of logical volumes: classic ones, which have room of their own and are worth nothing once it is full, and thin ones, which share their pool's.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use exec::Command;
 use layout::lvm::{Form, LogicalVolume};
@@ -15,6 +16,9 @@ use super::room;
 const TAG: &str = "lifeboat";
 /// A pool that is fuller, in data or in metadata, is not burdened: its volumes fail when it is full.
 const FULLEST: f64 = 80.0;
+
+/// Taking a snapshot holds the filesystem until it is written out, which takes long on a slow disk; whoever kills LVM meanwhile leaves it held.
+const LIMIT: Duration = Duration::from_secs(24 * 3600);
 
 /// What LVM says of groups and pools at this moment.
 #[derive(Debug, Default)]
@@ -75,7 +79,7 @@ fn rows<T: for<'de> Deserialize<'de>>(json: &str) -> Result<Vec<T>, String> {
 /// LVM, with these words.
 fn lvm(words: &[&str]) -> Result<String, String> {
     let program = exec::find("lvm").unwrap_or_else(|| "lvm".into());
-    let command = Command::new(program).args(words).env("LVM_SUPPRESS_FD_WARNINGS", "1");
+    let command = Command::new(program).args(words).env("LVM_SUPPRESS_FD_WARNINGS", "1").limit(LIMIT);
     command.read().map_err(|error| error.to_string())
 }
 

@@ -18,6 +18,7 @@ pub(crate) mod zfs;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use layout::Layout;
@@ -49,15 +50,14 @@ impl Plan {
             _ if !namespace::is_own() => Some("only root has a mount table of its own for the backup"),
             _ => None,
         };
-        // What this run itself writes, by its real place.
+        // What this run itself writes. Where it lies is the kernel's word: names lead through links, bind mounts and what is no disk.
         let stick = options.stick.as_ref().map(PathBuf::from).filter(|stick| !stick.starts_with("/dev"));
-        let written: Vec<PathBuf> = options
-            .vaults
-            .iter()
-            .chain(&stick)
-            .map(|path| path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.clone()))
-            .collect();
-        let filesystems = plan::filesystems(layout, cross, &written);
+        let written: BTreeSet<u64> = options.vaults.iter().chain(&stick).filter_map(|path| device_of(path)).collect();
+        let is_written = |place: &str| {
+            let place = root.join(place.trim_start_matches('/'));
+            std::fs::metadata(place).is_ok_and(|found| written.contains(&found.dev()))
+        };
+        let filesystems = plan::filesystems(layout, cross, &is_written);
         let unable = unable.map(str::to_owned);
         Self { policy: *policy, unable, root: root.clone(), cross: cross.to_vec(), filesystems }
     }
@@ -86,6 +86,12 @@ impl Plan {
         let above = places.filter(|place| path.starts_with(place));
         above.max_by_key(|place| Path::new(place).components().count()).map_or("/", String::as_str)
     }
+}
+
+/// The filesystem that a path lies on, or would if it were made.
+fn device_of(path: &Path) -> Option<u64> {
+    let path = std::path::absolute(path).ok()?;
+    path.ancestors().find_map(|above| Some(std::fs::metadata(above).ok()?.dev()))
 }
 
 /// Makes it stand still, as long as this value lives.

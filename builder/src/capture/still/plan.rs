@@ -95,18 +95,19 @@ impl Means {
     }
 }
 
-/// What is mounted at `/` and at `cross`, and how each can be made to stand still while the run itself writes to `written`.
-pub(super) fn filesystems(layout: &Layout, cross: &[PathBuf], written: &[PathBuf]) -> Vec<Filesystem> {
+/// What is mounted at `/` and at `cross`, and how each can be made to stand still. `written` says whether the run itself writes to what is mounted at
+/// a place.
+pub(super) fn filesystems(layout: &Layout, cross: &[PathBuf], written: &dyn Fn(&str) -> bool) -> Vec<Filesystem> {
     let archived = |path: &str| path == "/" || cross.iter().any(|other| other == Path::new(path));
     let mut seen: BTreeSet<&NodeId> = BTreeSet::new();
     let mut found = Vec::new();
     for mount in layout.mounts.iter().filter(|mount| archived(&mount.path)) {
         let Some(node) = layout.node(&mount.node).filter(|node| seen.insert(&node.id)) else { continue };
         let own = layout.mounts.iter().filter(|other| other.node == node.id && archived(&other.path));
-        let places = own.map(|other| other.path.clone()).collect();
+        let places: Vec<String> = own.map(|other| other.path.clone()).collect();
         let means = match means(layout, node) {
             // A snapshot of a volume keeps what is written over: it would be filled by the run itself.
-            Means::Volume(_) if written.iter().any(|path| lies_on(layout, path, node)) => {
+            Means::Volume(_) if places.iter().any(|place| written(place)) => {
                 Means::None("the vault that is written to lies on it".to_owned())
             }
             means => means,
@@ -114,11 +115,6 @@ pub(super) fn filesystems(layout: &Layout, cross: &[PathBuf], written: &[PathBuf
         found.push(Filesystem { places, fstype: mount.fstype.clone(), means });
     }
     found
-}
-
-fn lies_on(layout: &Layout, path: &Path, node: &Node) -> bool {
-    let above = layout.mounts.iter().filter(|mount| path.starts_with(&mount.path));
-    above.max_by_key(|mount| mount.path.len()).is_some_and(|mount| mount.node == node.id)
 }
 
 fn means(layout: &Layout, node: &Node) -> Means {

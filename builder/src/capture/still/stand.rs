@@ -88,7 +88,10 @@ impl State {
             })
             .collect();
         let cross: Vec<PathBuf> = plan.cross.iter().cloned().chain(plan.places_inside()).collect();
-        Tree::build(&tree::parts(&mountinfo::parse(&mounts), &cross, &still, &beside))
+        let parts = tree::parts(&mountinfo::parse(&mounts), &cross, &still, &beside);
+        // What is archived is either here or an error; so is what lies over the files of a filesystem that is.
+        let entered: Vec<PathBuf> = cross.iter().cloned().chain(std::iter::once("/".into())).collect();
+        Tree::build(&parts, &entered)
     }
 
     /// Gives up the snapshot that cannot be shown.

@@ -86,13 +86,20 @@ pub(super) struct Tree {
 
 impl Tree {
     /// Builds it.
-    pub(super) fn build(parts: &[Shown<'_>]) -> Result<Self, Fault> {
+    ///
+    /// What the host merely shows, and is not `entered`, may have come or gone since the snapshots were taken: a container's mounts. It is an empty
+    /// folder in an archive, or nothing.
+    pub(super) fn build(parts: &[Shown<'_>], entered: &[PathBuf]) -> Result<Self, Fault> {
         DirBuilder::new().recursive(true).mode(0o700).create(TREE).map_err(|error| Fault::of("/", error))?;
         let mut tree = Self::default();
         for part in parts {
             let place = Self::at(part.place());
-            show(part, &place).map_err(|error| Fault::of(part.place(), error))?;
-            tree.places.push(place);
+            let beside = matches!(part, Shown::Live(path) if may_be_gone(Path::new(path), entered));
+            match show(part, &place) {
+                Ok(()) => tree.places.push(place),
+                Err(error) if beside && came_or_went(&error) => {}
+                Err(error) => return Err(Fault::of(part.place(), error)),
+            }
         }
         Ok(tree)
     }
@@ -106,6 +113,16 @@ impl Tree {
     pub(super) fn root(&self) -> PathBuf {
         PathBuf::from(TREE)
     }
+}
+
+/// Whether nothing is lost without what a path of the host shows: it is not archived, and is no file, which a run may have laid over another one.
+fn may_be_gone(path: &Path, entered: &[PathBuf]) -> bool {
+    !path.is_file() && !entered.iter().any(|other| other == path)
+}
+
+/// Whether something is not there, or may not be shown twice.
+fn came_or_went(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput | io::ErrorKind::NotADirectory)
 }
 
 impl Drop for Tree {
