@@ -11,7 +11,6 @@ use guests::proxmox::VmId;
 use serde::Deserialize;
 
 use crate::capture::guests::{Archives, Policy, vzdump};
-use crate::capture::preview::NAMES;
 use crate::capture::still::Policy as Snapshots;
 use crate::exit::{Exit, refusal};
 use crate::location::Location;
@@ -49,9 +48,6 @@ pub struct Config {
     pub waive: Vec<Waiver>,
     /// Whether filesystems are read from snapshots: `auto` where it is possible, `never`, or `require` [default: auto].
     pub snapshots: Option<String>,
-    /// Kinds of storage that are captured though no machine has proven their restore yet: `zfs`.
-    #[serde(default)]
-    pub preview: Vec<String>,
     /// What is run around a capture, in this order.
     #[serde(default)]
     pub hook: Vec<Hook>,
@@ -276,7 +272,6 @@ const KEYS: &[&str] = &[
     "exclude",
     "blocks",
     "waive",
-    "preview",
     "snapshots",
     "hook",
     "stream",
@@ -353,9 +348,6 @@ impl Config {
         }
         config.guests.policy()?;
         config.snapshots()?;
-        if let Some(name) = config.preview.iter().find(|name| !NAMES.contains(&name.as_str())) {
-            return Err(format!("preview = [{name:?}]: there is {}", NAMES.join(", ")));
-        }
         hook::check(&config.hook, &config.stream)?;
         match config.compress.as_deref() {
             None | Some("xz" | "zstd") => Ok(config),
@@ -454,13 +446,6 @@ mod tests {
         let error = Config::parse("version = 1\n[prune]\nkeep_dayly = 7\n").unwrap_err();
         assert_eq!(error, "the key `keep_dayly` in [prune] is not known; did you mean `keep_daily`?");
         assert!(Config::parse("version = 1\n[prune]\ngrace = \"soon\"\n").unwrap_err().contains("grace"));
-    }
-
-    #[test]
-    fn a_preview_that_there_is_not_is_refused() {
-        assert_eq!(Config::parse("version = 1\npreview = [\"zfs\"]\n").unwrap().preview, ["zfs"]);
-        let error = Config::parse("version = 1\npreview = [\"nfs\"]\n").unwrap_err();
-        assert_eq!(error, "preview = [\"nfs\"]: there is zfs");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use manifest::host::Gap;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
 
 use super::source::Source;
-use super::{Options, coverage, gap, namespace, preview};
+use super::{Options, coverage, gap, namespace};
 
 /// Where they are mounted. It lies on the root filesystem, where a restore finds it again; for root alone, because nobody else saw them before.
 const FOLDER: &str = "/var/lib/lifeboat-aside";
@@ -90,9 +90,8 @@ impl Aside {
         let before = self.places.len();
         let sticks = coverage::sticks(layout, options.stick.as_deref());
         let hidden = layout.nodes.iter().filter(|node| !layout.mounts.iter().any(|mount| mount.node == node.id));
-        let zfs = preview::is_allowed("zfs", &options.preview);
         let wanted = hidden.filter(|node| !sticks.contains(&node.id)).filter_map(|node| wanted(layout, node));
-        for (node, fstype) in wanted.filter(|(_, fstype)| zfs || *fstype != "zfs") {
+        for (node, fstype) in wanted {
             if let Err(error) = self.mount(node, fstype) {
                 gaps.push(gap(
                     &node.path,

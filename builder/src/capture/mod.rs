@@ -24,7 +24,6 @@ mod luks;
 pub mod namespace;
 mod network;
 mod pattern;
-pub mod preview;
 mod source;
 mod stacks;
 pub mod still;
@@ -65,8 +64,6 @@ pub struct Options {
     pub exclude: Vec<String>,
     /// Volume keys of encrypted containers are kept, sealed, beside their headers.
     pub volume_keys: bool,
-    /// Kinds of storage that are captured though their restore is not proven yet: names of [`preview::NAMES`].
-    pub preview: Vec<String>,
     /// Volumes whose blocks are archived: patterns.
     pub blocks: Vec<String>,
     /// What of the guests is captured.
@@ -87,7 +84,6 @@ impl Default for Options {
             state: "/var/lib/lifeboat".into(),
             exclude: Vec::new(),
             volume_keys: false,
-            preview: Vec::new(),
             blocks: Vec::new(),
             guests: guests::Policy::default(),
             snapshots: still::Policy::default(),
@@ -164,7 +160,6 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     let mut coverage = coverage::coverage(&layout, &options.waivers, options.stick.as_deref());
     coverage.items.extend(theirs);
     let volumes = blocks::take_in(&layout, &mut coverage, &options.blocks, &mut gaps);
-    preview::hold_back(&layout, &mut coverage, &options.preview);
     let cross = coverage::crossed(&layout, &coverage);
     let still = still::Plan::new(options, &layout, &cross, source.is_live());
     let swap_files: Vec<SwapFile> = swaps

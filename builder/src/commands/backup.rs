@@ -212,7 +212,6 @@ pub fn host_options(context: &Context, stick: Option<&Path>, vaults: &[PathBuf])
         state: context.state.folder().to_owned(),
         exclude: context.config.exclude.clone(),
         volume_keys: context.config.luks.keep_volume_key,
-        preview: context.config.preview.clone(),
         blocks: context.config.blocks.clone(),
         // The words were checked when the configuration was read.
         guests: context.config.guests.policy().unwrap_or_default(),
