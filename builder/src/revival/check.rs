@@ -14,10 +14,8 @@ use std::time::{Duration, Instant};
 use manifest::Digest;
 use manifest::host::{Guest, Platform, PlatformKind};
 
-use super::folder::Folder;
-use super::journal::Journal;
 use super::record::Phase;
-use super::{Asked, Run, Summary, finish, hold, order, work};
+use super::{Asked, Begun, Run, Summary, begin, finish, hold, work};
 use crate::capture::guests::standing::{Standing, at_rest};
 
 /// Between two looks for a device.
@@ -35,14 +33,9 @@ pub fn is_by_files(kind: PlatformKind) -> bool {
 /// # Errors
 /// As [`super::run`]. A guest that is not complete is no error.
 pub fn run(asked: &Asked) -> anyhow::Result<Summary> {
-    let folder = Folder::at(&asked.root);
-    let (revival, digest) = folder.revival()?;
-    order::check(&revival)?;
-    order::check_named(&revival, &asked.only)?;
-    let locked = folder.lock()?;
-    let journal = Journal::open(&locked.folder.log());
+    let Begun { revival, digest, locked, journal } = begin(asked)?;
     // The rescue brings back none of these itself.
-    let run = Run { locked, journal, again: !asked.only.is_empty(), offline: Vec::new() };
+    let run = Run { locked, journal, again: asked.vouches(), offline: Vec::new() };
     let mut platforms = revival.platforms.iter().filter(|platform| is_by_files(platform.kind));
     let worked = platforms.try_for_each(|platform| look(&run, asked, platform, &digest));
     let finished = finish(&run, asked, &revival, &digest, Vec::new());

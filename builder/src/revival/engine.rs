@@ -50,9 +50,9 @@ impl Reviver for Engine {
         format!("nothing: this version restores no archives of {}; {} needs a hand", self.kind, guest.id)
     }
 
-    fn as_files(&self, guest: &Guest, again: bool) -> Option<Ended> {
+    fn as_files(&self, guest: &Guest, vouched: bool) -> Option<Ended> {
         let told = self.told.get().map(Vec::as_slice).unwrap_or_default();
-        let reasons = check::reasons(guest, told, &format!("{} does not list it", self.kind), again);
+        let reasons = check::reasons(guest, told, &format!("{} does not list it", self.kind), vouched);
         Some(if reasons.is_empty() {
             Ended::Restored(format!("{} lists it, with what it needs", self.kind))
         } else {
@@ -71,14 +71,14 @@ mod tests {
 
     use super::*;
 
-    fn ended(told: &[Standing], gap: bool) -> Ended {
+    fn ended(told: &[Standing], gap: bool, vouched: bool) -> Ended {
         let engine = Engine::new(PlatformKind::Podman, Path::new("/nowhere"));
         let told = engine.told.get_or_init(|| told.to_vec());
         assert!(told.len() < 2);
         let (id, name) = ("0123456789ab".to_owned(), "db".to_owned());
         let notes = vec![Note { gap, text: "its volume was kept elsewhere".to_owned() }];
         let guest = Guest { id, name, kind: GuestKind::Container, starts: true, order: None, archive: None, notes };
-        engine.as_files(&guest, false).unwrap()
+        engine.as_files(&guest, vouched).unwrap()
     }
 
     #[test]
@@ -87,13 +87,14 @@ mod tests {
             id: "0123456789ab".to_owned(),
             missing: missing.iter().map(|one| (*one).to_owned()).collect(),
         };
-        assert!(matches!(ended(&[standing(&[])], false), Ended::Restored(_)));
+        assert!(matches!(ended(&[standing(&[])], false, false), Ended::Restored(_)));
+        assert!(matches!(ended(&[standing(&[])], true, true), Ended::Restored(_)), "whoever names it has seen to it");
         for (told, gap, said) in [
             (vec![], false, "Podman does not list it"),
             (vec![standing(&["its volume orders is not there"])], false, "volume orders"),
             (vec![standing(&[])], true, "no sound state of it: its volume"),
         ] {
-            let Ended::Failed(text) = ended(&told, gap) else { panic!("{said}") };
+            let Ended::Failed(text) = ended(&told, gap, false) else { panic!("{said}") };
             assert!(text.contains(said), "{text}");
         }
     }

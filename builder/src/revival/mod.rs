@@ -57,9 +57,14 @@ impl Asked {
         match record.phase {
             Phase::Restored => self.again,
             // Decided: only somebody who names it wants it again.
-            phase if phase.is_decided() => !self.only.is_empty(),
+            phase if phase.is_decided() => self.vouches(),
             _ => true,
         }
+    }
+
+    /// Whoever names guests has seen to them: what their capture noted counts no more, and what failed is tried again.
+    fn vouches(&self) -> bool {
+        !self.only.is_empty()
     }
 }
 
@@ -111,12 +116,7 @@ impl Run {
 /// When there is no list (10) or it is damaged (21), another run has the lock (11), a guest that is named runs (30), or what became of a
 /// guest cannot be written down. A guest that does not come back is no error.
 pub fn run(asked: &Asked) -> anyhow::Result<Summary> {
-    let folder = Folder::at(&asked.root);
-    let (revival, digest) = folder.revival()?;
-    order::check(&revival)?;
-    order::check_named(&revival, &asked.only)?;
-    let locked = folder.lock()?;
-    let journal = Journal::open(&locked.folder.log());
+    let Begun { revival, digest, locked, journal } = begin(asked)?;
     let offline = locked.folder.offline(&digest).unwrap_or_else(|why| {
         journal.say(&format!(
             "{why}; what the rescue says of guests is not known, and disks that are there are left alone"
@@ -132,6 +132,24 @@ pub fn run(asked: &Asked) -> anyhow::Result<Summary> {
     // A run that ends with an error leaves the unit as it found it where nothing is half done.
     let finished = finish(&run, asked, &revival, &digest, later);
     worked.and(finished)
+}
+
+/// What every run begins with: the list, found sound, and the lock.
+struct Begun {
+    revival: Revival,
+    digest: Digest,
+    locked: Locked,
+    journal: Journal,
+}
+
+fn begin(asked: &Asked) -> anyhow::Result<Begun> {
+    let folder = Folder::at(&asked.root);
+    let (revival, digest) = folder.revival()?;
+    order::check(&revival)?;
+    order::check_named(&revival, &asked.only)?;
+    let locked = folder.lock()?;
+    let journal = Journal::open(&locked.folder.log());
+    Ok(Begun { revival, digest, locked, journal })
 }
 
 /// Brings one platform's guests back; why it has to be later.
@@ -153,7 +171,7 @@ fn platform_back(run: &Run, asked: &Asked, platform: &Platform, digest: &Digest)
         if asked.again && matches!(record.phase, Phase::Restored | Phase::Skipped) {
             record = Record::waiting(digest, platform, guest);
         }
-        guest_back(run, reviver.as_ref(), guest, &mut record)?;
+        guest_back(run, reviver.as_ref(), guest, &mut record, asked.vouches())?;
     }
     Ok(None)
 }
@@ -177,8 +195,14 @@ fn work<'a>(
     Ok(work)
 }
 
-fn guest_back(run: &Run, reviver: &dyn Reviver, guest: &Guest, record: &mut Record) -> anyhow::Result<()> {
-    let ended = match (&guest.archive, reviver.as_files(guest, run.again)) {
+fn guest_back(
+    run: &Run,
+    reviver: &dyn Reviver,
+    guest: &Guest,
+    record: &mut Record,
+    vouched: bool,
+) -> anyhow::Result<()> {
+    let ended = match (&guest.archive, reviver.as_files(guest, vouched)) {
         (Some(archive), _) => reviver.revive(run, guest, archive, record)?,
         (None, Some(ended)) => ended,
         (None, None) => {

@@ -32,8 +32,9 @@ pub trait Reviver {
     /// What would be done to a guest, in words. Changes nothing and starts no program.
     fn plan(&self, guest: &Guest, archive: &Archive) -> String;
 
-    /// What became of a guest whose files came back with the host; none where only an archive brings guests back. Changes nothing.
-    fn as_files(&self, _guest: &Guest, _again: bool) -> Option<Ended> {
+    /// What became of a guest whose files came back with the host; none where only an archive brings guests back. `vouched`: somebody has seen
+    /// to it since, and what its capture noted counts no more. Changes nothing.
+    fn as_files(&self, _guest: &Guest, _vouched: bool) -> Option<Ended> {
         None
     }
 

@@ -1,3 +1,5 @@
+//! Which filesystems of captured layouts can be read from a snapshot, and from which kind.
+
 use layout::lsblk;
 use layout::lvm::report;
 use layout::mountinfo;
