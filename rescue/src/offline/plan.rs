@@ -49,7 +49,7 @@ pub enum Before {
     Anything,
 }
 
-/// What the plan for the disks makes, and how much of it guests have taken.
+/// What the plan for the disks makes, and how much of it the host itself and guests have taken.
 struct Room<'a> {
     plan: &'a Plan,
     /// Bytes that are stored, by group and pool.
@@ -63,7 +63,7 @@ pub fn plan<'a>(host: &'a Host, plan: &Plan, membership: Option<Membership>) -> 
     if membership == Some(Membership::Removed) {
         return Vec::new();
     }
-    let mut room = Room { plan, taken: BTreeMap::new(), named: Vec::new() };
+    let mut room = Room::of(plan);
     let platforms = host.guests.iter().filter(|platform| platform.kind == PlatformKind::Proxmox);
     let guests = platforms.flat_map(|platform| &platform.guests);
     let meant = guests.filter(|guest| !is_waived(host, PlatformKind::Proxmox, guest));
@@ -72,7 +72,19 @@ pub fn plan<'a>(host: &'a Host, plan: &Plan, membership: Option<Membership>) -> 
     offline.map(|(guest, archive)| Planned { guest, archive, targets: room.targets(guest, archive) }).collect()
 }
 
-impl Room<'_> {
+impl<'p> Room<'p> {
+    /// Before any guest: a pool that runs full takes the host's own filesystems on it along.
+    fn of(plan: &'p Plan) -> Self {
+        let mut taken: BTreeMap<(String, String), u64> = BTreeMap::new();
+        for step in plan.before.iter().chain(&plan.after) {
+            if let Step::MakeLv { volume: volume @ LogicalVolume { form: Form::Thin { pool }, .. }, .. } = step {
+                let stored = taken.entry((volume.group.clone(), pool.clone())).or_default();
+                *stored = stored.saturating_add(held(plan, &volume.path()));
+            }
+        }
+        Self { plan, taken, named: Vec::new() }
+    }
+
     /// The volumes of one guest. One that does not fit takes no room from the others.
     fn targets<'a>(&mut self, guest: &Guest, archive: &'a Archive) -> Result<Vec<Target<'a>>, String> {
         let mut taken = self.taken.clone();
@@ -94,7 +106,10 @@ impl Room<'_> {
                 let size = self.volume(&disk.group, pool).map_or(0, |(_, size)| size.0);
                 if *stored > size {
                     let (stored, size) = (Bytes(*stored), Bytes(size));
-                    return Err(format!("{stored} are to go into the pool {}/{pool}, which has {size}", disk.group));
+                    return Err(format!(
+                        "{stored} are to go into the pool {}/{pool} with what the host has there, and it has {size}",
+                        disk.group
+                    ));
                 }
             }
             targets.push(target);
@@ -141,6 +156,17 @@ impl Room<'_> {
             _ => None,
         })
     }
+}
+
+/// Bytes that the restore of the host stores on a device; of blocks it may be less.
+fn held(plan: &Plan, device: &str) -> u64 {
+    let files = plan.before.iter().chain(&plan.after).filter_map(|step| match step {
+        Step::MakeExt { device: on, ext, .. } if on.path() == device => Some(ext.used.0),
+        Step::MakeXfs { device: on, xfs, .. } if on.path() == device => Some(xfs.used.0),
+        _ => None,
+    });
+    let blocks = plan.blocks.iter().filter(|fill| fill.device.path() == device).map(|fill| fill.size.0);
+    files.chain(blocks).fold(0, u64::saturating_add)
 }
 
 /// A name that is one to LVM: no option, no path, no pattern.

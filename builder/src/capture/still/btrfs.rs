@@ -70,7 +70,16 @@ impl Top {
             .flatten()
             .flatten()
             .filter_map(|entry| entry.file_name().into_string().ok());
-        names.filter(|name| Owner::of(name).is_some_and(|owner| wanted(&owner))).collect()
+        names
+            .filter(|name| Owner::of(name).is_some_and(|owner| wanted(&owner)))
+            .filter(|name| self.was_taken(name))
+            .collect()
+    }
+
+    /// Whether a snapshot was taken here, and not received as a copy of one.
+    fn was_taken(&self, name: &str) -> bool {
+        let shown = self.run(&["subvolume", "show"], &[&self.0.join(name)]).unwrap_or_default();
+        shown.lines().filter_map(|line| line.trim().strip_prefix("Received UUID:")).any(|uuid| uuid.trim() == "-")
     }
 }
 

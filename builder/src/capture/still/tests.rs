@@ -17,6 +17,12 @@ fn run(program: &str, args: &[&str]) -> String {
     Command::new(program).args(args).read().unwrap()
 }
 
+/// Name of one of the snapshots that are there.
+fn left_by(btr: &Btr) -> String {
+    let names = fs::read_dir(btr.path("top")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| names::is_ours(name)).min().unwrap()
+}
+
 #[test]
 fn a_btrfs_stands_still_while_it_is_read_and_nothing_of_it_stays() {
     if !rustix::process::geteuid().is_root() {
@@ -143,10 +149,15 @@ fn inside_a_mount_table_of_its_own() {
     run("umount", &["/run/lifeboat-tops/0"]);
     run("btrfs", &["--quiet", "subvolume", "snapshot", "-r", &btr.text("root"), &btr.text("top/lifeboat-snap-mine")]);
     assert_eq!(btr.snapshots(), 2);
+    let (stream, first) = (btr.text("stream"), left_by(&btr));
+    run("btrfs", &["--quiet", "send", "-f", &stream, &btr.text(&format!("top/{first}"))]);
     let left = sweep();
     assert_eq!((left.removed.len(), left.stayed.len()), (2, 0), "{left:?}");
     assert_eq!(btr.snapshots(), 0);
     assert!(btr.path("top/lifeboat-snap-mine").exists(), "what others have named alike stays");
+    run("btrfs", &["--quiet", "receive", "-f", &stream, &btr.text("top")]);
+    assert_eq!(sweep(), left::Left::default(), "and so does a copy that was received");
+    run("btrfs", &["--quiet", "subvolume", "delete", &btr.text(&format!("top/{first}"))]);
 
     // A subvolume that is new would be missing.
     let still = Still::new(btr.plan(), &told);

@@ -10,10 +10,14 @@ fn zfs(args: &[&str]) -> Result<String, String> {
     Command::new(program).args(args.iter().copied()).read().map_err(|error| error.to_string())
 }
 
+/// Marks a snapshot where it was taken. A copy of it in another pool has the same name, and this property as one that it received, if at all.
+const MARK: &str = "org.lifeboat:snapshot";
+
 /// Takes a snapshot of each of these datasets, which are of one pool.
 pub(super) fn take(datasets: &[&str], name: &str) -> Result<(), String> {
     let snapshots: Vec<String> = datasets.iter().map(|dataset| format!("{dataset}@{name}")).collect();
-    let mut args = vec!["snapshot"];
+    let mark = format!("{MARK}=taken");
+    let mut args = vec!["snapshot", "-o", &mark];
     args.extend(snapshots.iter().map(String::as_str));
     zfs(&args).map(|_| ())
 }
@@ -32,7 +36,7 @@ pub(super) fn sweep(is_gone: impl Fn(&Owner) -> bool, found: &mut Left) {
         return;
     }
     // Without the tools there is nothing to look with; a capture says so.
-    let all = zfs(&["list", "-H", "-t", "snapshot", "-o", "name"]).unwrap_or_default();
+    let all = zfs(&["get", "-H", "-t", "snapshot", "-s", "local", "-o", "name", MARK]).unwrap_or_default();
     for snapshot in left(&all, is_gone) {
         found.add(snapshot.to_owned(), remove(snapshot));
     }

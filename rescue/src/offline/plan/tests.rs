@@ -159,7 +159,7 @@ fn what_the_plan_does_not_make_or_has_no_room_for_is_named() {
         (disk("vm-100-disk-0", None, u64::MAX, 0), "larger than any volume"),
         (
             disk("vm-100-disk-0", Some("data"), 1 << 40, 257 * MIB),
-            "257 MiB are to go into the pool pve/data, which has 256 MiB",
+            "257 MiB are to go into the pool pve/data with what the host has there, and it has 256 MiB",
         ),
     ];
     for (disk, words) in cases {
@@ -175,6 +175,26 @@ fn guests_share_the_room_of_a_pool_and_one_that_does_not_fit_takes_none_of_it() 
     let one = |id: &str, stored| guest(id, vec![disk(&format!("vm-{id}-disk-0"), Some("data"), 1 << 40, stored * MIB)]);
     let found = refusals(&host(vec![one("100", 200), one("101", 100), one("102", 56)]), &disks(true));
     assert_eq!(found.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true, false], "{found:?}");
+}
+
+#[test]
+fn what_the_host_itself_has_in_a_pool_is_counted() {
+    let mut plan = disks(true);
+    let volume = LogicalVolume {
+        uuid: "v".to_owned(),
+        group: "pve".to_owned(),
+        name: "raw".to_owned(),
+        form: Form::Thin { pool: "data".to_owned() },
+        writable: true,
+        tags: Vec::new(),
+    };
+    let device = layout::plan::Device::Made { path: volume.path() };
+    plan.before.push(Step::MakeLv { volume, size: Bytes(200 * MIB), extent: Bytes(4 * MIB) });
+    let host = host(vec![guest("100", vec![disk("vm-100-disk-0", Some("data"), 128 * MIB, 100 * MIB)])]);
+    assert!(super::plan(&host, &plan, None)[0].targets.is_ok());
+    plan.blocks.push(layout::plan::Fill { device, file: "f".to_owned(), size: Bytes(200 * MIB), zeroed: true });
+    let refused = super::plan(&host, &plan, None)[0].targets.as_ref().unwrap_err().clone();
+    assert!(refused.contains("with what the host has there"), "{refused}");
 }
 
 #[test]
