@@ -1,6 +1,7 @@
 //! Files of a snapshot that are none of the host's: what commands write, and volumes read block by block. Where they lie, and what a failure
 //! says to whom.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -29,6 +30,15 @@ pub struct Feed {
 enum Origin {
     Command(exec::Command),
     Device(PathBuf),
+}
+
+impl fmt::Display for Feed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.from {
+            Origin::Command(_) => write!(f, "what a command writes as {}", self.path),
+            Origin::Device(device) => write!(f, "the blocks of {} as {}", device.display(), self.path),
+        }
+    }
 }
 
 impl Feed {

@@ -35,7 +35,7 @@ pub struct Subject {
     pub cross: Vec<PathBuf>,
     /// What is left out.
     pub exclude: Vec<Exclusion>,
-    /// Commands whose output is captured beside the tree.
+    /// What is captured beside the tree: what commands write, and volumes block by block.
     pub streams: Vec<Feed>,
     /// The root, where there is no tree and the streams are all.
     pub nothing: Option<tempfile::TempDir>,

@@ -37,14 +37,30 @@ const FACTS: &str = "export LC_ALL=C; zpool get -H -o property,value,source ashi
 const ESPS: &str = "modprobe vfat; for part in $(blkid -t TYPE=vfat -o device | sort); do blkid -s UUID -o value $part; mount -o ro $part /mnt; \
                     (cd /mnt; find . -type f | sort | xargs sha256sum); umount /mnt; done";
 
+/// Afterwards: how each dataset was read, and which snapshots there are.
+const READ_STILL: &str = "echo =====; lifeboat show --json --vault $(readlink -e /dev/disk/by-id/usb-*LBSTICK01*:0) latest; echo; echo =====; \
+     zfs list -H -t snapshot -o name";
+
 #[test]
 fn a_host_on_a_mirrored_pool_boots_with_the_same_datasets_from_both_disks_and_from_one() -> anyhow::Result<()> {
     let _alone = place::hold("scenario")?;
     say("scenario zfs");
     let host = Host::get(ZFS)?;
-    let captured = host.captured(&format!("{FACTS}; echo =====; {ESPS}; echo =====; lifeboat layout show"))?;
+    let question = format!("{FACTS}; echo =====; {ESPS}; echo =====; lifeboat layout show");
+    let captured = host.captured_amid(&question, READ_STILL)?;
     let answer = captured.answer()?;
-    let [facts, esps, storage] = answer.split("=====\n").collect::<Vec<_>>()[..] else { panic!("{answer}") };
+    let [facts, esps, storage, shown, snapshots] = answer.split("=====\n").collect::<Vec<_>>()[..] else {
+        panic!("{answer}")
+    };
+    let shown: Value = serde_json::from_str(shown)?;
+    let how = |path: &str| {
+        let sources = shown["sources"].as_array().into_iter().flatten();
+        sources.filter(|one| one["path"] == path).map(|one| one["consistency"].clone()).next()
+    };
+    for path in ["/", "/home", "/var/lib/vz", "/srv/names"] {
+        assert_eq!(how(path), Some("snapshot".into()), "{path}: {}", shown["sources"]);
+    }
+    assert_eq!(snapshots, "rpool/home@before\n", "those of the run are gone");
     assert!(storage.contains("rpool/home@before"), "the snapshot is named as left out: {storage}");
     let folder = place::scratch("zfs")?;
 

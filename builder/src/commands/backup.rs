@@ -252,7 +252,7 @@ fn preview(subject: &Subject, hooks: &[Hook]) -> anyhow::Result<Exit> {
         println!("would run the hook {} before", hook.name);
     }
     for feed in &subject.streams {
-        println!("would capture what a command writes as {}", feed.path);
+        println!("would capture {feed}");
     }
     for hook in hooks.iter().rev().filter(|hook| hook.still.is_some()) {
         println!("would run the hook {} as soon as what is captured stands still, or is read", hook.name);
