@@ -77,14 +77,23 @@ fn rows<T: for<'de> Deserialize<'de>>(json: &str) -> Result<Vec<T>, String> {
 }
 
 /// LVM, with these words.
-fn lvm(words: &[&str]) -> Result<String, String> {
+fn lvm(words: &[&str]) -> Command {
     let program = exec::find("lvm").unwrap_or_else(|| "lvm".into());
-    let command = Command::new(program).args(words).env("LVM_SUPPRESS_FD_WARNINGS", "1").limit(LIMIT);
-    command.read().map_err(|error| error.to_string())
+    Command::new(program).args(words).env("LVM_SUPPRESS_FD_WARNINGS", "1")
+}
+
+/// Asks it something.
+fn ask(words: &[&str]) -> Result<String, String> {
+    lvm(words).read().map_err(|error| error.to_string())
+}
+
+/// Has it change something.
+fn change(words: &[&str]) -> Result<(), String> {
+    lvm(words).limit(LIMIT).read().map(drop).map_err(|error| error.to_string())
 }
 
 fn report<T: for<'de> Deserialize<'de>>(table: &str, columns: &str) -> Result<Vec<T>, String> {
-    rows(&lvm(&[table, "--reportformat", "json", "--units", "b", "--nosuffix", "--options", columns])?)
+    rows(&ask(&[table, "--reportformat", "json", "--units", "b", "--nosuffix", "--options", columns])?)
 }
 
 impl Room {
@@ -157,8 +166,8 @@ impl Taken {
     pub(super) fn new(volume: &Volume, name: &str, extents: u64) -> Result<Self, String> {
         let words = words(volume, name, extents);
         let taken = Self { group: volume.group.clone(), name: name.to_owned(), classic: volume.pool.is_none() };
-        match lvm(&words.iter().map(String::as_str).collect::<Vec<_>>()) {
-            Ok(_) => Ok(taken),
+        match change(&words.iter().map(String::as_str).collect::<Vec<_>>()) {
+            Ok(()) => Ok(taken),
             Err(why) => {
                 // Part of the work may be done.
                 let _ = taken.remove();
@@ -184,7 +193,7 @@ impl Taken {
             return Ok(());
         }
         let place = format!("{}/{}", self.group, self.name);
-        let json = lvm(&["lvs", "--reportformat", "json", "--options", "vg_name,lv_name,lv_attr,snap_percent", &place]);
+        let json = ask(&["lvs", "--reportformat", "json", "--options", "vg_name,lv_name,lv_attr,snap_percent", &place]);
         let rows: Vec<Row> = json
             .and_then(|json| rows(&json))
             .map_err(|why| format!("whether its snapshot held is not known: {why}"))?;
@@ -199,7 +208,7 @@ impl Taken {
         if !names::is_ours(&self.name) {
             return Err(format!("{} is no snapshot of a run", self.name));
         }
-        lvm(&["lvremove", "--quiet", "--yes", &format!("{}/{}", self.group, self.name)]).map(|_| ())
+        change(&["lvremove", "--quiet", "--yes", &format!("{}/{}", self.group, self.name)])
     }
 }
 
