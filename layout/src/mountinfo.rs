@@ -89,6 +89,33 @@ pub fn visible(entries: &[MountEntry]) -> Vec<&MountEntry> {
     entries.iter().filter(|entry| reached(root, &children, &entry.path, entries.len()) == entry.id).collect()
 }
 
+/// Visible mounts that show what would show without them: a folder that is mounted over itself, as container engines do with their storage to have it
+/// for themselves. What is in them belongs to the filesystem that they are mounted on.
+#[must_use]
+pub fn over_themselves(entries: &[MountEntry]) -> Vec<&MountEntry> {
+    let by_id: BTreeMap<u64, &MountEntry> = entries.iter().map(|entry| (entry.id, entry)).collect();
+    visible(entries).into_iter().filter(|entry| !entry.is_pseudo() && is_over_itself(entry, &by_id)).collect()
+}
+
+/// Several may lie on each other.
+fn is_over_itself(entry: &MountEntry, by_id: &BTreeMap<u64, &MountEntry>) -> bool {
+    let mut at = entry;
+    for _ in 0..by_id.len() {
+        match by_id.get(&at.parent).filter(|parent| shows_itself(at, parent)) {
+            Some(parent) if parent.path == at.path => at = parent,
+            found => return found.is_some(),
+        }
+    }
+    false
+}
+
+/// Whether a mount shows the folder of its parent's that it lies on.
+fn shows_itself(entry: &MountEntry, parent: &MountEntry) -> bool {
+    let inside = entry.path.strip_prefix(parent.path.trim_end_matches('/'));
+    let below = inside.and_then(|inside| entry.root.strip_suffix(inside));
+    entry.number == parent.number && below.is_some_and(|below| below == parent.root.trim_end_matches('/'))
+}
+
 /// The mount that a walk from the root arrives at for `path`: at each mount the nearest mount point on the way is
 /// entered, as the kernel does it.
 fn reached(root: &MountEntry, children: &BTreeMap<u64, Vec<&MountEntry>>, path: &str, limit: usize) -> u64 {
@@ -193,6 +220,23 @@ mod tests {
     fn a_mount_over_the_root_takes_its_place() {
         let text = b"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 8:2 / /home rw - ext4 /dev/sda2 rw\n3 1 0:9 / / rw - overlay new rw\n";
         assert_eq!(paths(&visible(&parse(text))), [("/", "new")]);
+    }
+
+    #[test]
+    fn a_folder_that_is_mounted_over_itself_is_known_and_one_that_shows_another_is_none() {
+        let text = b"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 8:1 /var/store /var/store rw - ext4 /dev/sda1 rw\n\
+                     3 2 8:1 /var/store /var/store rw - ext4 /dev/sda1 rw\n4 3 0:50 / /var/store/x/merged rw - overlay overlay rw\n\
+                     5 1 8:1 /srv /mnt rw - ext4 /dev/sda1 rw\n6 5 8:1 /srv/in /mnt/in rw - ext4 /dev/sda1 rw\n\
+                     7 1 8:2 /home /home rw - ext4 /dev/sda2 rw\n8 1 8:1 /etc/host /etc/host rw - ext4 /dev/sda1 rw\n\
+                     9 1 0:7 / /run rw - tmpfs tmpfs rw\n10 9 0:7 /netns /run/netns rw - tmpfs tmpfs rw\n\
+                     11 1 0:30 /@/a /a rw - btrfs /dev/sdb rw\n12 11 0:30 /@/a/b /a/b rw - btrfs /dev/sdb rw\n\
+                     13 1 8:1 /xvar/y /var/y rw - ext4 /dev/sda1 rw\n";
+        let entries = parse(text);
+        let found: Vec<u64> = over_themselves(&entries).iter().map(|entry| entry.id).collect();
+        assert_eq!(found, [3, 6, 8, 12]);
+        // The second lies on what shows another folder.
+        let text = b"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 8:1 /b /a rw - ext4 /dev/sda1 rw\n3 2 8:1 /b /a rw - ext4 /dev/sda1 rw\n";
+        assert!(over_themselves(&parse(text)).is_empty());
     }
 
     #[test]

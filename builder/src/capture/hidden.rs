@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use layout::Layout;
-use layout::mountinfo::on_the_way;
+use layout::mountinfo::{MountEntry, on_the_way, over_themselves, visible};
 use manifest::host::Gap;
 use rustix::fs::CWD;
 use rustix::mount::{
@@ -49,12 +49,14 @@ impl Aside {
     }
 }
 
-/// Folders that a filesystem is mounted over though they hold something.
-pub(super) fn below_mounts(source: &Source, layout: &Layout, gaps: &mut Vec<Gap>) {
+/// Folders that something is mounted over though they hold something: a filesystem, or another folder of one.
+pub(super) fn below_mounts(source: &Source, layout: &Layout, mounts: &[MountEntry], gaps: &mut Vec<Gap>) {
     if !source.is_live() {
         return;
     }
-    for mount in layout.mounts.iter().filter(|mount| mount.path != "/") {
+    let themselves = over_themselves(mounts);
+    let over = visible(mounts).into_iter().filter(|entry| !entry.is_pseudo() && !themselves.contains(entry));
+    for mount in over.filter(|entry| entry.path != "/") {
         let above =
             layout.mounts.iter().filter(|other| other.path != mount.path && on_the_way(&other.path, &mount.path));
         let Some(parent) = above.max_by_key(|other| other.path.len()) else { continue };
@@ -65,9 +67,7 @@ pub(super) fn below_mounts(source: &Source, layout: &Layout, gaps: &mut Vec<Gap>
         if count > 0 {
             gaps.push(gap(
                 format!("the folder {} below its mount", mount.path),
-                format!(
-                    "it holds {count} entries of its own, which the mounted filesystem hides: they are not archived"
-                ),
+                format!("it holds {count} entries of its own, which what is mounted hides: they are not archived"),
             ));
         }
     }

@@ -125,7 +125,6 @@ pub struct Roots {
 /// # Errors
 /// When its mount table cannot be read: without it nothing can be said about what an archive would hold.
 pub fn host(options: &Options) -> anyhow::Result<Captured> {
-    use anyhow::Context as _;
     let source = Source::new(&options.root);
     let mut gaps = Vec::new();
     if options.stores && source.is_live() {
@@ -134,7 +133,7 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     }
     let mut aside = aside::Aside::begin(&source);
     let guests = guests::look(&source, &options.guests, &mut aside, &mut gaps);
-    let mounts = source.bytes("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
+    let mut mounts = mountinfo::parse(&mounted(&source)?);
     let swaps = fstab::parse_swaps(&source.text("/proc/swaps").unwrap_or_default());
     let fstab = fstab::parse(&source.text("/etc/fstab").unwrap_or_default());
     let crypttab = crypttab::parse(&source.text("/etc/crypttab").unwrap_or_default());
@@ -143,25 +142,27 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     // Those of another run, which may be at work now.
     still::names::hide(&mut devices);
     let mut probes = content::probes(&source, &devices, &mut gaps);
-    btrfs::complete(&source, &devices, &mountinfo::parse(&mounts), &mut probes, &mut gaps);
+    btrfs::complete(&source, &devices, &mounts, &mut probes, &mut gaps);
     let volatile = crypttab.iter().filter(|entry| entry.is_volatile()).map(|entry| entry.name.clone()).collect();
     let stacks = probe::Stacks { volatile, ..stacks::stacks(&source, &devices, &mut gaps) };
-    let mut layout = probe::assemble(&devices, &probes, &stacks, &mountinfo::parse(&mounts));
+    let mut layout = probe::assemble(&devices, &probes, &stacks, &mounts);
     if aside.open(&layout, options, &mut gaps) {
-        let mounts = source.bytes("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
-        layout = probe::assemble(&devices, &probes, &stacks, &mountinfo::parse(&mounts));
+        mounts = mountinfo::parse(&mounted(&source)?);
+        layout = probe::assemble(&devices, &probes, &stacks, &mounts);
     }
     measure_mounted(&source, &mut layout);
     btrfs::look_aside(&source, &mut layout, &mut gaps);
-    hidden::below_mounts(&source, &layout, &mut gaps);
+    hidden::below_mounts(&source, &layout, &mounts, &mut gaps);
     let (containers, private) = luks::keep(&source, &mut layout, &crypttab, options.volume_keys, &mut gaps);
 
     let theirs = guests.take_out(&mut layout);
     let mut coverage = coverage::coverage(&layout, &options.waivers, options.stick.as_deref());
     coverage.items.extend(theirs);
     let volumes = blocks::take_in(&layout, &mut coverage, &options.blocks, &mut gaps);
-    let cross = coverage::crossed(&layout, &coverage);
+    let mut cross = coverage::crossed(&layout, &coverage);
     let still = still::Plan::new(options, &layout, &cross, source.is_live());
+    // Whether the filesystem that they are a part of is archived is told by its own mount.
+    cross.extend(mountinfo::over_themselves(&mounts).into_iter().map(|entry| PathBuf::from(&entry.path)));
     let swap_files: Vec<SwapFile> = swaps
         .into_iter()
         .filter(|swap| swap.file)
@@ -188,6 +189,12 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     let host =
         Host { identity, layout, coverage, boot, network, hardware, fstab, swap_files, containers, guests, gaps };
     Ok(Captured { host, roots, private, volumes, still, aside })
+}
+
+/// What the kernel says is mounted.
+fn mounted(source: &Source) -> anyhow::Result<Vec<u8>> {
+    use anyhow::Context as _;
+    source.bytes("/proc/self/mountinfo").context("reading /proc/self/mountinfo")
 }
 
 /// Superblocks of mounted filesystems lag behind; the kernel's own count does not.

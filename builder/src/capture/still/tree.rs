@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use layout::mountinfo::{MountEntry, on_the_way, visible};
+use layout::mountinfo::{MountEntry, on_the_way, over_themselves, visible};
 use rustix::fs::CWD;
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, move_mount, open_tree, unmount};
 
@@ -50,11 +50,14 @@ pub(super) fn parts<'a>(
     still: &'a [Mounted],
     beside: &[String],
 ) -> Vec<Shown<'a>> {
-    let seen = visible(mounts);
+    let entered = |path: &str| path == "/" || cross.iter().any(|other| other == Path::new(path));
+    // A folder that is mounted over itself is in what stands still: as it was then.
+    let themselves = over_themselves(mounts);
+    let mut seen = visible(mounts);
+    seen.retain(|entry| entered(&entry.path) || !themselves.contains(entry));
     let mut paths: BTreeSet<&str> = seen.iter().map(|entry| entry.path.as_str()).collect();
     paths.extend(still.iter().map(|mounted| mounted.place.as_str()));
     paths.extend(beside.iter().map(String::as_str));
-    let entered = |path: &str| path == "/" || cross.iter().any(|other| other == Path::new(path));
     let closed: Vec<&str> = seen.iter().map(|entry| entry.path.as_str()).filter(|path| !entered(path)).collect();
     let within = |path: &str| closed.iter().any(|other| *other != path && on_the_way(other, path));
     let shown = |path: &str| {
@@ -170,6 +173,8 @@ mod tests {
 28 20 0:41 / /mnt/nas rw - nfs4 nas:/y rw
 29 28 8:17 / /mnt/nas/disk rw - ext4 /dev/sdb1 rw
 30 20 0:42 / /var/lib/pve-cluster/config.db rw - tmpfs tmpfs rw
+31 20 253:0 /var/lib/store /var/lib/store rw - ext4 /dev/mapper/pve-root rw
+32 31 0:43 / /var/lib/store/x/merged rw - overlay overlay rw
 ";
 
     fn still(place: &str) -> Mounted {
@@ -200,7 +205,8 @@ mod tests {
                 "/home/nas",
                 "/mnt/nas",
                 "/run",
-                "/var/lib/pve-cluster/config.db"
+                "/var/lib/pve-cluster/config.db",
+                "/var/lib/store/x/merged"
             ],
             "what is laid over a file is laid over its snapshot too, and what lies below a mount that is not entered is not needed"
         );
