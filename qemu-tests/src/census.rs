@@ -42,6 +42,12 @@ pub fn differences_but(before: &str, after: &str, may_change: impl Fn(&str) -> b
     lines
 }
 
+/// The times of the machine's name: where an entry of systemd-boot has it, systemd writes it down at every start.
+#[must_use]
+pub fn is_machine_id(line: &str) -> bool {
+    line.starts_with("meta f 444 ") && line.ends_with(" etc/machine-id")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
