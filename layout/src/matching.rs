@@ -1,9 +1,10 @@
 //! Matching: which present disk takes the place of which recorded one, and why.
 //!
 //! Serial number, then WWN, then size with model, then size alone, then "there is only one": in this order, and each only
-//! where it names exactly one disk. Whatever is left open is an error that says what to do; nothing here guesses. An
+//! where it names exactly one disk. A serial number that disks with WWNs of their own share is none. Whatever is left open is an error that says what to do; nothing here guesses. An
 //! order's explicit mapping goes before everything else. Knows nothing of partitions; reads no disk.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -68,10 +69,12 @@ impl fmt::Display for Barred {
 }
 
 impl Present {
-    /// What a person types to name this disk: its serial number, or the kernel's name where it has none.
+    /// What a person types to name this disk: its serial number, its world wide name where it has none, or the kernel's name.
     #[must_use]
     pub fn handle(&self) -> &str {
-        self.disk.serial.as_deref().unwrap_or(&self.path)
+        // Some drives build theirs of blanks, which nobody can type.
+        let wwn = self.disk.wwn.as_deref().filter(|wwn| !wwn.contains(char::is_whitespace));
+        self.disk.serial.as_deref().or(wwn).unwrap_or(&self.path)
     }
 
     /// A disk that may be chosen without having been named: not barred, not removable, not on USB.
@@ -83,11 +86,29 @@ impl Present {
 impl fmt::Display for Present {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let model = if self.disk.model.is_empty() { "no model name" } else { &self.disk.model };
-        match &self.disk.serial {
-            Some(serial) => write!(f, "{} ({model}, serial {serial}, {})", self.path, self.size),
-            None => write!(f, "{} ({model}, no serial, {})", self.path, self.size),
+        match (&self.disk.serial, &self.disk.wwn) {
+            (Some(serial), _) => write!(f, "{} ({model}, serial {serial}, {})", self.path, self.size),
+            (None, Some(wwn)) => write!(f, "{} ({model}, no serial, WWN {wwn}, {})", self.path, self.size),
+            (None, None) => write!(f, "{} ({model}, no serial, {})", self.path, self.size),
         }
     }
+}
+
+/// A RAID controller gives all its volumes its own serial number. Such a number names none of them: it is taken off disks that share it and have
+/// world wide names of their own.
+pub fn drop_shared_serials(present: &mut [Present]) {
+    let shared: Vec<bool> =
+        present.iter().map(|one| is_shared(&one.disk, present.iter().map(|other| &other.disk))).collect();
+    for (disk, _) in present.iter_mut().zip(shared).filter(|(_, shared)| *shared) {
+        disk.disk.serial = None;
+    }
+}
+
+/// Whether several disks have this one's serial number, and each a world wide name that no other of them has.
+fn is_shared<'a>(disk: &Disk, all: impl Iterator<Item = &'a Disk>) -> bool {
+    let alike: Vec<&Disk> = all.filter(|other| disk.serial.is_some() && other.serial == disk.serial).collect();
+    let names: BTreeSet<&str> = alike.iter().filter_map(|other| other.wwn.as_deref()).collect();
+    alike.len() > 1 && names.len() == alike.len()
 }
 
 /// As the target of a [`Choice`]: the recorded disk gets no place, and what was on it is not restored.
@@ -224,7 +245,13 @@ pub fn match_disks(
         matching.pool = present.iter().filter(|disk| disk.barred.is_none()).collect();
     }
     matching.place_choices(choices)?;
-    matching.by_name(Why::Serial, |wanted| wanted.serial.as_deref(), |disk| disk.serial.as_deref())?;
+    let recorded: Vec<&Disk> = matching.recorded.iter().map(|wanted| wanted.disk).collect();
+    let own_serial = |wanted: &'_ Disk| !is_shared(wanted, recorded.iter().copied());
+    matching.by_name(
+        Why::Serial,
+        |wanted| wanted.serial.as_deref().filter(|_| own_serial(wanted)),
+        |disk| disk.serial.as_deref(),
+    )?;
     matching.by_name(Why::Wwn, |wanted| wanted.wwn.as_deref(), |disk| disk.wwn.as_deref())?;
     if choices.is_empty() {
         matching.pool.retain(|disk| disk.ordinary());

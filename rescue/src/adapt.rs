@@ -137,7 +137,14 @@ fn loaders(
         return Ok(entries);
     }
     grub::install(screen, room, host, plan, done)?;
-    let Some(mounted) = mounted else { return Ok(Vec::new()) };
+    let Some(mounted) = mounted else {
+        if kernel::uefi() {
+            done.not_adapted.push(
+                "this machine runs UEFI, and what came back starts by BIOS only: switch its firmware to BIOS (legacy, CSM)".to_owned(),
+            );
+        }
+        return Ok(Vec::new());
+    };
     let folder = Path::new(TARGET).join(mounted.trim_start_matches('/'));
     let there = |option: &efi::LoadOption| {
         let file = option.file.as_deref().unwrap_or_default().replace('\\', "/");
@@ -160,6 +167,11 @@ fn loaders(
         }
     }
     Ok(entries)
+}
+
+/// Whether firmware that runs UEFI finds something to start.
+pub fn has_esp(plan: &Plan) -> bool {
+    grub::esp_path(plan).is_some()
 }
 
 /// Writes the boot entries where this machine keeps any. A machine that takes none starts by the removable path.

@@ -133,8 +133,8 @@ pub fn ask(screen: &Screen, trusted: &Trusted, plan: &Plan, current: Serial) -> 
     screen.stage(Stage::Consent);
     let wanted: BTreeSet<&str> = plan.disks.iter().map(|disk| disk.target.handle()).collect();
     screen.say(
-        "To overwrite these disks, type the serial number of every disk in the plan, with spaces between them. \
-         `off` powers off, `s` is a shell.",
+        "To overwrite these disks, type the serial number of every disk in the plan, with spaces between them; of a disk that has none its world \
+         wide name, or else its name here. `off` powers off, `s` is a shell.",
     );
     if trusted.snapshots.len() > 1 {
         screen.say("`snapshots` lists all snapshots, `snapshot N` chooses one.");

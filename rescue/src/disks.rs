@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use gpt::GptConfig;
 use gpt::disk::LogicalBlockSize;
 use layout::disk::{Disk, Table};
-use layout::matching::{Barred, Held, Present};
+use layout::matching::{Barred, Held, Present, drop_shared_serials};
 use layout::serial::DiskNames;
 use layout::{Bytes, Guid};
 
@@ -24,14 +24,29 @@ const STICK_LABELS: [&str; 2] = ["LIFEBOAT", "LIFEBOATESP"];
 pub fn names() -> Vec<String> {
     let entries = fs::read_dir("/sys/block").into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    names.retain(|name| !NOT_DISKS.iter().any(|prefix| name.starts_with(prefix)) && size_of(name) > 0);
+    let is_disk = |name: &str| !NOT_DISKS.iter().any(|prefix| name.starts_with(prefix)) && !is_hidden(name);
+    names.retain(|name| is_disk(name) && size_of(name) > 0);
     names.sort_unstable();
     names
 }
 
+/// Whether the kernel keeps a device to itself: one of several paths to an NVMe namespace, which has a disk of its own and no node.
+pub fn is_hidden(name: &str) -> bool {
+    sysfs(Path::new("/sys/class/block").join(name).join("hidden")).as_deref() == Some("1")
+}
+
+/// What lies on every medium but the disk `but`, each in a line, for people.
+pub fn contents(but: &str) -> Vec<String> {
+    let media = names().into_iter().filter(|name| name != but);
+    let held = media.flat_map(|name| holds(&name, &Path::new("/sys/block").join(&name)));
+    held.map(|held| format!("{}: {}, {}", held.path, held.what, held.size)).collect()
+}
+
 /// Every disk with what is on it; the one named `stick` is barred, and so is any other stick.
 pub fn present(stick: &str) -> Vec<Present> {
-    names().iter().map(|name| describe(name, name == stick)).collect()
+    let mut present: Vec<Present> = names().iter().map(|name| describe(name, name == stick)).collect();
+    drop_shared_serials(&mut present);
+    present
 }
 
 fn describe(name: &str, is_stick: bool) -> Present {

@@ -85,7 +85,7 @@ fn block_devices() -> Vec<String> {
             name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(|digit: char| digit.is_ascii_digit()))
         })
     };
-    names.retain(|name| !is_nothing(name) && number(name, "size").unwrap_or(0) > 0);
+    names.retain(|name| !is_nothing(name) && !disks::is_hidden(name) && number(name, "size").unwrap_or(0) > 0);
     names.sort_by_key(|name| (number(name, "partition").is_none(), name.clone()));
     names
 }

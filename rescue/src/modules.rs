@@ -1,6 +1,7 @@
 //! Kernel modules: which ones a device needs, in which order they are loaded. As `modprobe` does it, without `modprobe`.
 //!
-//! [`Index`] is pure: it reads depmod's text files. [`Loader`] puts modules into the kernel. Called as `/sbin/modprobe`, the rescue
+//! [`Index`] is pure: it reads depmod's text files. [`Loader`] puts modules into the kernel, with the parameters that the kernel's command line has
+//! for them (`nvme_core.multipath=N`). Called as `/sbin/modprobe`, the rescue
 //! program runs [`as_modprobe`], because the kernel itself asks for filesystems, character sets and ciphers that way.
 
 mod glob;
@@ -11,8 +12,11 @@ use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub use index::Index;
+
+use crate::kernel;
 
 /// The kernel's MODULE_INIT_COMPRESSED_FILE (linux/module.h): it opens the file's compression itself.
 const COMPRESSED_FILE: i32 = 4;
@@ -22,6 +26,7 @@ pub struct Loader {
     folder: PathBuf,
     index: Index,
     tried: HashSet<String>,
+    cmdline: String,
     /// Modules that the kernel refused, with its reason; for messages.
     pub refused: Vec<String>,
 }
@@ -36,7 +41,7 @@ impl Loader {
             other => other,
         };
         let index = Index::parse(&read("modules.dep")?, &read("modules.alias")?, &read("modules.softdep")?);
-        Ok(Self { folder, index, tried: HashSet::new(), refused: Vec::new() })
+        Ok(Self { folder, index, tried: HashSet::new(), cmdline: kernel::cmdline(), refused: Vec::new() })
     }
 
     /// Whether this stick has no modules for the running kernel: a kernel and an initramfs that do not belong together.
@@ -63,7 +68,7 @@ impl Loader {
         let Some(path) = self.index.path(module) else { return false };
         let flags = if path.ends_with(".ko") { 0 } else { COMPRESSED_FILE };
         let result = File::open(self.folder.join(path)).and_then(|file| {
-            rustix::system::finit_module(&file, &CString::default(), flags)?;
+            rustix::system::finit_module(&file, &CString::new(parameters(&self.cmdline, module))?, flags)?;
             Ok(())
         });
         match result {
@@ -79,9 +84,50 @@ impl Loader {
     }
 }
 
-/// Whether a module is in the kernel already, or on this stick.
-pub fn is_there(name: &str) -> bool {
-    Path::new("/sys/module").join(name).exists() || Loader::open().is_ok_and(|loader| loader.knows(name))
+/// What the kernel's command line says for a module: it acts on that itself only for what is built in.
+fn parameters(cmdline: &str, module: &str) -> String {
+    let own = cmdline.split_ascii_whitespace().filter_map(|word| {
+        let (name, parameter) = word.split_once('.')?;
+        (name.replace('-', "_") == module.replace('-', "_")).then_some(parameter)
+    });
+    own.collect::<Vec<_>>().join(" ")
+}
+
+/// Has a module in the kernel.
+///
+/// # Errors
+/// Why it is not: this stick does not have it, or the kernel refused it.
+pub fn demand(name: &str) -> Result<(), String> {
+    let is_there = || Path::new("/sys/module").join(name).exists();
+    if is_there() {
+        return Ok(());
+    }
+    let mut loader = Loader::open().map_err(|error| error.to_string())?;
+    if !loader.knows(name) {
+        return Err("this stick does not have it".to_owned());
+    }
+    loader.load(name);
+    if is_there() { Ok(()) } else { Err(format!("the kernel refused it: {}", loader.refused.join("; "))) }
+}
+
+/// Between two looks for devices that came later.
+const LATER: Duration = Duration::from_millis(500);
+
+/// Loads drivers for what is plugged in from now on: a keyboard, the medium with the key.
+pub fn keep_up(mut loader: Loader) {
+    // The kernel counts what it tells of devices that come and go.
+    let count = || kernel::sysfs("/sys/kernel/uevent_seqnum");
+    std::thread::spawn(move || {
+        let mut known = None;
+        loop {
+            let now = count();
+            if now != known {
+                known = now;
+                coldplug(&mut loader);
+            }
+            std::thread::sleep(LATER);
+        }
+    });
 }
 
 /// Loads drivers for every device that the kernel has found. Gives how many modules were put in; 0 means that nothing is new.
@@ -119,4 +165,18 @@ pub fn as_modprobe(args: impl Iterator<Item = String>) -> u8 {
         loader.load(name);
     }
     u8::from(!known || !loader.refused.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parameters;
+
+    #[test]
+    fn a_module_gets_what_the_command_line_has_for_it_whatever_its_hyphens() {
+        let cmdline =
+            "quiet nvme_core.multipath=N usb-storage.quirks=0bc2:ab30:u root=/dev/sda1 usb_storage.delay_use=5 nvme.x";
+        assert_eq!(parameters(cmdline, "nvme_core"), "multipath=N");
+        assert_eq!(parameters(cmdline, "usb_storage"), "quirks=0bc2:ab30:u delay_use=5");
+        assert_eq!(parameters(cmdline, "sd_mod"), "");
+    }
 }

@@ -15,7 +15,7 @@ use crate::screen::{Answer, Screen, Stage};
 use crate::stick::Stick;
 use crate::stop::{Code, Result, Stop};
 use crate::trust::Snapshot;
-use crate::{disks, hardware, kernel, modules, offline, zfs};
+use crate::{adapt, disks, hardware, kernel, modules, offline, zfs};
 
 /// The machine of a snapshot that can be restored onto bare metal.
 fn host_of(snapshot: &Snapshot) -> Result<&Host> {
@@ -105,30 +105,44 @@ fn check_tools(layout: &Layout) -> Result<()> {
     Err(Stop::new(Code::Guard, message, "Make the stick again with `lifeboat create`."))
 }
 
-/// What will start the restored system, on a machine that runs UEFI or BIOS, from disks of which one has a place for GRUB by BIOS.
-fn boot_loaders(uefi: bool, bios_disk: bool) -> &'static str {
-    match (uefi, bios_disk) {
-        (true, true) => {
+/// What will start the restored system, on a machine that runs UEFI or BIOS, from disks of which one has a place for GRUB by BIOS, or an ESP.
+fn boot_loaders(uefi: bool, bios_disk: bool, esp: bool) -> &'static str {
+    match (uefi, bios_disk, esp) {
+        (true, true, true) => {
             "Boot loaders: for UEFI with a boot entry and on the removable path; for BIOS where the host had it."
         }
-        (true, false) => "Boot loaders: for UEFI with a boot entry and on the removable path.",
-        (false, true) => {
+        (true, false, true) => "Boot loaders: for UEFI with a boot entry and on the removable path.",
+        (false, true, true) => {
             "Boot loaders: for BIOS where the host had it; for UEFI on the removable path, without an entry (this machine runs BIOS)."
         }
-        (false, false) => {
+        (false, true, false) => "Boot loaders: for BIOS where the host had it.",
+        (true, true, false) => {
+            "Boot loaders: for BIOS only, for the host had no EFI system partition, and THIS MACHINE RUNS UEFI: it will not start from what comes \
+             back. Switch its firmware to BIOS (legacy, CSM) and start the stick again, or restore onto a machine that has it."
+        }
+        (false, false, true) => {
             "Boot loaders: for UEFI only, and THIS MACHINE RUNS BIOS: it will not start from what comes back. Switch its firmware to UEFI and \
              start the stick again."
+        }
+        (_, false, false) => {
+            "Boot loaders: none. There is no EFI system partition, and no place for GRUB by BIOS: nothing starts this machine from these disks."
         }
     }
 }
 
 /// ZFS is not part of the kernel: a stick may have its tools and not its module.
 fn check_drivers(plan: Plan) -> Result<Plan> {
-    if zfs::pools(&plan).next().is_none() || modules::is_there("zfs") {
+    if zfs::pools(&plan).next().is_none() {
         return Ok(plan);
     }
-    let message = "this stick has no kernel module for ZFS, which the recorded pools need";
-    Err(Stop::new(Code::Guard, message, "Make the stick again with `lifeboat create`, on a host whose kernel has it."))
+    let Err(why) = modules::demand("zfs") else { return Ok(plan) };
+    let advice = match kernel::secure_boot() {
+        Some(true) => {
+            "Secure Boot is enforced, and refuses modules that this machine does not trust: switch it off and start the stick again."
+        }
+        _ => "Make the stick again with `lifeboat create`, on a host whose kernel has it.",
+    };
+    Err(Stop::new(Code::Guard, format!("the kernel module for ZFS, which the recorded pools need: {why}"), advice))
 }
 
 /// Prints the plan in full, and sends it. `membership` is the way in which a member of a cluster comes back.
@@ -168,7 +182,8 @@ pub fn show(screen: &Screen, snapshot: &Snapshot, plan: &Plan, membership: Optio
     for line in &strangers {
         screen.say(&format!("Note: {line}."));
     }
-    screen.say(boot_loaders(kernel::uefi(), plan.disks.iter().any(DiskPlan::starts_by_bios)));
+    let (bios, esp) = (plan.disks.iter().any(DiskPlan::starts_by_bios), adapt::has_esp(plan));
+    screen.say(boot_loaders(kernel::uefi(), bios, esp));
     screen.event(
         "plan",
         json!({ "plan": plan, "snapshot": snapshot.serial, "without_driver": strangers, "cards": cards, "offline": offline }),

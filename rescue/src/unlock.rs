@@ -86,7 +86,10 @@ fn by_hand(
         let tried = if line.is_empty() {
             match key_files(stick).into_iter().next() {
                 Some((_, file)) => read_file(&file),
-                None => continue,
+                None => {
+                    nowhere(screen, stick);
+                    continue;
+                }
             }
         } else if key.starts_with("AGE-SECRET-KEY-") {
             Identities::from_file_text(&key).map_err(Stop::from)
@@ -103,6 +106,18 @@ fn by_hand(
         tries += 1;
     }
     Err(Stop::new(Code::WrongKey, format!("{TRIES} keys were tried and none opens the backup"), ADVICE))
+}
+
+/// Says why no identity was found: what was looked at, and what is read.
+fn nowhere(screen: &Screen, stick: &Stick) {
+    screen.say(&format!(
+        "No {KEY_FILE} was found. It must lie in the root folder of a medium with FAT or ext4; exFAT and NTFS are not read. What is here:"
+    ));
+    let media = disks::contents(&stick.disk);
+    if media.is_empty() {
+        screen.say("  no medium but the stick");
+    }
+    media.iter().for_each(|line| screen.say(&format!("  {line}")));
 }
 
 /// An identity file under a passphrase, and where it lies.

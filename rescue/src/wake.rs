@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use manifest::TrustRoot;
 use serde_json::json;
 
-use crate::modules::{Loader, coldplug};
+use crate::modules::{Loader, coldplug, keep_up};
 use crate::screen::{Screen, Stage};
 use crate::stick::Stick;
 use crate::stop::{Code, OrStop, Result, Stop};
@@ -20,8 +20,10 @@ const DEADLINE: Duration = Duration::from_secs(90);
 const SETTLED: Duration = Duration::from_millis(1500);
 /// Between two looks.
 const ROUND: Duration = Duration::from_millis(100);
-/// Modules that no device asks for by itself, but that the rescue needs: the event port's console, disks behind plain SCSI.
-const ALWAYS: [&str; 4] = ["sd_mod", "sr_mod", "virtio_console", "efivarfs"];
+/// Modules that no device asks for by itself, but that the rescue needs: the event port's console, disks behind plain SCSI, eMMC and SD cards. And those
+/// that should be there before somebody plugs in a keyboard or a stick.
+const ALWAYS: [&str; 9] =
+    ["sd_mod", "sr_mod", "virtio_console", "efivarfs", "mmc_block", "usbhid", "hid_generic", "usb_storage", "uas"];
 
 /// A machine that is awake.
 pub struct Awake {
@@ -57,6 +59,7 @@ pub fn wake(screen: &Screen) -> Result<Awake> {
     if !loader.refused.is_empty() {
         screen.say(&format!("Drivers that did not start: {}", loader.refused.join("; ")));
     }
+    keep_up(loader);
     let efivars = kernel::mount_efivars();
     let firmware = match (kernel::uefi(), efivars) {
         (true, true) if kernel::secure_boot() == Some(true) => "UEFI, Secure Boot enforced",
@@ -90,6 +93,8 @@ fn find_stick(root: &TrustRoot, loader: &mut Loader) -> Result<Stick> {
     let mut since = Instant::now();
     let mut found = None;
     loop {
+        // A disk that hangs when it is read may have eaten the time: what came meanwhile is looked at before it counts as missing.
+        let last = Instant::now() >= end;
         let news = coldplug(loader);
         let names = disks::names();
         if news > 0 || names != seen {
@@ -100,10 +105,10 @@ fn find_stick(root: &TrustRoot, loader: &mut Loader) -> Result<Stick> {
             found = Stick::find(&root.stick)?;
         }
         match found.take() {
-            Some(stick) if since.elapsed() >= SETTLED => return Ok(stick),
+            Some(stick) if last || since.elapsed() >= SETTLED => return Ok(stick),
             other => found = other,
         }
-        if Instant::now() >= end {
+        if last {
             let message = format!("no disk with the GUID {} was found; disks here: {}", root.stick, seen.join(", "));
             return Err(Stop::new(
                 Code::NoMedium,

@@ -12,7 +12,6 @@ const VARIABLES: &str = "sys/firmware/efi/efivars";
 const GLOBAL: &str = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
 const DATABASES: &str = "d719b2cb-3d3a-4596-a3bc-dad00e67656f";
 const SHIM: &str = "605dab50-e046-4300-abb6-3dd810dd8b23";
-const INSTALL: &str = "install shim-signed and grub-efi-amd64-signed, then make the stick anew";
 
 /// What the firmware enforces.
 struct Firmware {
@@ -59,7 +58,7 @@ fn judge(firmware: &Firmware, stick: &str, loaders: &[(String, Vec<u8>)]) -> Vec
     let Firmware { enforced, demanded, trusted } = firmware;
     let mut findings = Vec::new();
     let problem = |what: String| match enforced {
-        true => Finding::warning(AREA, format!("{stick}: {what}"), INSTALL),
+        true => Finding::warning(AREA, format!("{stick}: {what}"), stick::INSTALL_SIGNED),
         false => Finding::note(AREA, format!("{stick}: {what}; that matters once Secure Boot is enforced")),
     };
     if loaders.is_empty() {

@@ -56,6 +56,8 @@ pub struct Grub {
     pub efi: Vec<EspFile>,
     /// What is missing, for people.
     pub warnings: Vec<String>,
+    /// Whether firmware that enforces Secure Boot starts it.
+    pub signed: bool,
 }
 
 /// GRUB for BIOS.
@@ -72,14 +74,17 @@ pub struct Bios {
 /// When there is GRUB for neither firmware (exit 1), or it cannot be built.
 pub fn build(root: &Path, esp_serial: u32, bios_place: Place) -> anyhow::Result<Grub> {
     let esp = format!("{:04X}-{:04X}", esp_serial >> 16, esp_serial & 0xffff);
-    let mut grub = Grub { bios: None, menu: Vec::new(), efi: Vec::new(), warnings: Vec::new() };
+    let mut grub = Grub { bios: None, menu: Vec::new(), efi: Vec::new(), warnings: Vec::new(), signed: false };
     grub.menu.push(("boot/grub/grub.cfg".into(), GRUB_CFG.replace("@ESP@", &esp).into_bytes()));
     let work = tempfile::tempdir().context("making a temporary folder")?;
     let early = work.path().join("early.cfg");
     std::fs::write(&early, EARLY_CFG.replace("@ESP@", &esp)).context("writing GRUB's early configuration")?;
     let maker = Maker { root, work: work.path(), early: &early };
     match signed_chain(root)? {
-        Some(chain) => grub.efi.extend(chain),
+        Some(chain) => {
+            grub.efi.extend(chain);
+            grub.signed = true;
+        }
         None => match maker.image("x86_64-efi", "grub-efi-amd64-bin")? {
             Ok(image) => grub.efi.push(("EFI/BOOT/BOOTX64.EFI".into(), image)),
             Err(warning) => grub.warnings.push(warning),
@@ -91,7 +96,8 @@ pub fn build(root: &Path, esp_serial: u32, bios_place: Place) -> anyhow::Result<
     }
     if grub.warnings.len() == 2 {
         let message = format!(
-            "{} holds GRUB for no firmware: install grub-pc-bin and grub-efi-amd64-bin; nothing was changed",
+            "{} holds GRUB for no firmware: install grub-pc-bin and grub-efi-amd64-bin (sticks are made on Debian and its relatives); nothing was \
+             changed",
             root.display()
         );
         return Err(refusal(Exit::Failed, message));
@@ -99,23 +105,30 @@ pub fn build(root: &Path, esp_serial: u32, bios_place: Place) -> anyhow::Result<
     Ok(grub)
 }
 
-/// The distribution's shim, signed GRUB and MokManager, under the names that firmware and shim look for; none where one is missing.
+/// What to do where the chain is not there.
+pub const INSTALL_SIGNED: &str = "install shim-signed and grub-efi-amd64-signed, then make the stick anew";
+
+/// Where a distribution has shim, signed GRUB and MokManager, the name that firmware and shim look for, and whether a stick starts only with it. Ubuntu's
+/// MokManager has another name than Debian's.
+const CHAIN: &[(&[&str], &str, bool)] = &[
+    (&["usr/lib/shim/shimx64.efi.signed"], "EFI/BOOT/BOOTX64.EFI", true),
+    (&["usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed"], "EFI/BOOT/grubx64.efi", true),
+    (&["usr/lib/shim/mmx64.efi.signed", "usr/lib/shim/mmx64.efi"], "EFI/BOOT/mmx64.efi", false),
+];
+
+/// The distribution's shim, signed GRUB and MokManager, under the names that firmware and shim look for; none where one is missing without which a
+/// stick does not start.
 ///
 /// # Errors
 /// When one cannot be read.
 pub fn signed_chain(root: &Path) -> anyhow::Result<Option<Vec<EspFile>>> {
-    let parts = [
-        ("usr/lib/shim/shimx64.efi.signed", "EFI/BOOT/BOOTX64.EFI"),
-        ("usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed", "EFI/BOOT/grubx64.efi"),
-        ("usr/lib/shim/mmx64.efi.signed", "EFI/BOOT/mmx64.efi"),
-    ];
     let mut files = Vec::new();
-    for (source, place) in parts {
-        let source = root.join(source);
-        if !source.is_file() {
-            return Ok(None);
+    for (sources, place, is_needed) in CHAIN {
+        match sources.iter().map(|source| root.join(source)).find(|source| source.is_file()) {
+            Some(source) => files.push(((*place).to_owned(), read(&source)?)),
+            None if *is_needed => return Ok(None),
+            None => {}
         }
-        files.push((place.to_owned(), read(&source)?));
     }
     Ok(Some(files))
 }

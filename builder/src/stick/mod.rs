@@ -31,7 +31,7 @@ use manifest::{BootFile, Serial, Signer, SlotName};
 use vault::Vault;
 
 use self::grub::Grub;
-pub use self::grub::signed_chain;
+pub use self::grub::{INSTALL_SIGNED, signed_chain};
 pub use self::guard::{Claims, Target};
 pub use self::parts::{Parts, look, parts};
 pub use self::slot::Owner;
@@ -104,7 +104,10 @@ pub fn prepare(
     let grub = grub::build(root, esp_serial, places.bios)?;
     let system = System::collect(&Sources { root, rescue })?;
     let (compressed, sizes) = system.compress(compression)?;
-    let notes = [grub.warnings.clone(), system.notes.clone()].concat();
+    let mut notes = [grub.warnings.clone(), system.notes.clone()].concat();
+    if !grub.signed && !grub.efi.is_empty() {
+        notes.push(format!("firmware that enforces Secure Boot refuses this stick: {INSTALL_SIGNED}"));
+    }
     Ok(Prepared { system, compressed, grub, esp_serial, places, sizes, notes })
 }
 

@@ -221,7 +221,8 @@ fn kernel_release(root: &Path, notes: &mut Vec<String>) -> anyhow::Result<String
     releases.sort_by_key(|release| version_key(release));
     let Some(newest) = releases.pop() else {
         let message = format!(
-            "{} has no kernel with its modules (/boot/vmlinuz-RELEASE and /lib/modules/RELEASE): install linux-image-amd64; nothing was changed",
+            "{} has no kernel with its modules (/boot/vmlinuz-RELEASE and /lib/modules/RELEASE): install linux-image-amd64 (sticks are made on Debian and its relatives); nothing was \
+             changed",
             root.display()
         );
         return Err(refusal(Exit::Failed, message));

@@ -108,6 +108,12 @@ impl With for Present {
     }
 }
 
+/// As the rescue shows them to the planner.
+fn volumes(mut present: Vec<Present>) -> Vec<Present> {
+    drop_shared_serials(&mut present);
+    present
+}
+
 fn by_wwn(serial: &str, wwn: &str) -> Disk {
     Disk { wwn: Some(wwn.to_owned()), ..identity(serial, "M") }
 }
@@ -370,6 +376,31 @@ fn names_that_lie() -> Vec<Row> {
             vec![by_wwn("A", "w1")],
             vec![at("/dev/sda", "A").wwn("w2"), at("/dev/sdb", "B").wwn("w1")],
             Writes(&[("/dev/sda", Why::Serial)]),
+        ),
+        row(
+            "two volumes of a RAID controller, whose serial number both have",
+            vec![by_wwn("C", "w1"), by_wwn("C", "w2")],
+            volumes(vec![at("/dev/sda", "C").wwn("w2"), at("/dev/sdb", "C").wwn("w1")]),
+            Writes(&[("/dev/sdb", Why::Wwn), ("/dev/sda", Why::Wwn)]),
+        ),
+        row(
+            "the volumes of a RAID controller were made anew",
+            vec![by_wwn("C", "w1"), by_wwn("C", "w2")],
+            volumes(vec![at("/dev/sda", "C").wwn("w3"), at("/dev/sdb", "C").wwn("w4")]),
+            Asks("no serial, WWN w3"),
+        ),
+        order(
+            "a volume of a RAID controller is named by its world wide name",
+            vec![by_wwn("C", "w1")],
+            volumes(vec![at("/dev/sda", "C").wwn("w3"), at("/dev/sdb", "C").wwn("w4")]),
+            vec![named("w4", None)],
+            Writes(&[("/dev/sdb", Why::Named)]),
+        ),
+        row(
+            "one of the volumes of a RAID controller is left",
+            vec![by_wwn("C", "w1"), by_wwn("C", "w2")],
+            volumes(vec![at("/dev/sda", "C").wwn("w2")]),
+            Asks("no disk here can take the place of the recorded disk /dev/sda"),
         ),
         order(
             "a serial number that is another disk's path",

@@ -172,6 +172,9 @@ impl fmt::Display for DiskPlan {
         ] {
             writeln!(f, "  {what:<8} {:<30} {}", short(or_none(old), 29), short(or_none(new), 38))?;
         }
+        if let (None, Some(wwn)) = (&new.disk.serial, &new.disk.wwn) {
+            writeln!(f, "  It has no serial number of its own; its world wide name is {wwn}")?;
+        }
         writeln!(f, "  Chosen because {}.", self.why)?;
         if new.holds.is_empty() {
             writeln!(f, "  It holds nothing that is known here.")?;

@@ -79,7 +79,13 @@ pub fn renew(screen: &Screen, room: &Room, plan: &Plan, done: &mut Adaptation) {
 /// Modules that drive a disk and the buses above it, as the running kernel shows them.
 fn drivers_of(sys: &Path, disk: &str) -> BTreeSet<String> {
     let Ok(device) = sys.join("class/block").join(disk).canonicalize() else { return BTreeSet::new() };
-    let links = device.ancestors().filter_map(|folder| fs::read_link(folder.join("driver/module")).ok());
+    // A namespace of NVMe with several paths lies below none of its controllers: they are named beside it.
+    let beside = fs::read_dir(device.join("device")).into_iter().flatten().flatten();
+    let beside = beside.filter(|entry| entry.file_name().to_string_lossy().starts_with("nvme"));
+    let beside = beside.filter_map(|entry| entry.path().canonicalize().ok());
+    let folders: Vec<PathBuf> = std::iter::once(device.clone()).chain(beside).collect();
+    let above = folders.iter().flat_map(|folder| folder.ancestors());
+    let links = above.filter_map(|folder| fs::read_link(folder.join("driver/module")).ok());
     links.filter_map(|link| Some(link.file_name()?.to_string_lossy().replace('-', "_"))).collect()
 }
 
