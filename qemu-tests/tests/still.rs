@@ -44,9 +44,10 @@ END
 setsid sh /mnt/writer.sh >/dev/null 2>&1 </dev/null &
 "#;
 const OURS: &str = "lvs --noheadings -o lv_name 2>/dev/null | grep -c lifeboat-snap- || true";
-/// Begins a backup, with something to read, and gives its number when all five snapshots are taken.
+/// Begins a backup, with something to read, and gives its number when all five snapshots are taken and shown.
 const IN_BACKGROUND: &str = "head -c 40M /dev/urandom >/srv/guests/filler; setsid lifeboat backup --vault /mnt/vault --json >/mnt/said 2>/mnt/err </dev/null & \
-    while [ $(lvs --noheadings -o lv_name 2>/dev/null | grep -c 'lifeboat-snap-[0-9a-f]') -lt 5 ]; do sleep 0.2; done; pidof lifeboat";
+    while [ $(lvs --noheadings -o lv_name 2>/dev/null | grep -c 'lifeboat-snap-[0-9a-f]') -lt 5 ]; do sleep 0.2; done; \
+    while ! grep -q ' /run/lifeboat-still/srv/twice ' /proc/$(pidof lifeboat)/mountinfo; do sleep 0.1; done; pidof lifeboat";
 
 /// What a backup said, and how it ended.
 fn backup(running: &mut Running) -> anyhow::Result<(i32, Value)> {

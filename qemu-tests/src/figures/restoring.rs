@@ -96,8 +96,10 @@ fn archive(captured: &Captured, folder: &Path) -> anyhow::Result<PathBuf> {
     let inner = folder.join("archive");
     std::fs::create_dir_all(&inner)?;
     let image = folder.join("archive.img");
-    let script = "tar --xattrs --xattrs-include='*' --acls -C \"$1\" -c . | zstd -q -3 -T0 >\"$2/tree.tar.zst\" && \
-                  mke2fs -q -t ext4 -d \"$2\" \"$3\" \"$4\"";
+    // What has been made immutable could not be removed.
+    let script = "tar --xattrs --xattrs-include='*' --acls -C \"$1\" -c . | zstd -q -3 -T0 >\"$2/tree.tar.zst\"
+                  mke2fs -q -t ext4 -d \"$2\" \"$3\" \"$4\"
+                  chattr -R -f -i -a \"$1\" || true";
     let output = Command::new("sh")
         .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
         .args(["-ec", script, "sh", &to, &text(&inner), &text(&image), ARCHIVE_SIZE])
