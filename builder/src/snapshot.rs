@@ -3,6 +3,8 @@
 //! The order matters: the vault is locked, the newest snapshot is verified and must be the one that this host knows, segments and
 //! catalogue are written, then the manifest with its signature. A run that is cut before that leaves the vault as it was.
 
+mod mounts;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{self, Read};
@@ -109,6 +111,7 @@ fn store(
     let finished = finished?;
     let outcome = still.as_ref().map(Still::close).unwrap_or_default();
     let sources = sources(&subject, &finished, still.as_ref(), &outcome);
+    subject.problems.extend(mounts::problems(&subject, &finished, &outcome));
     subject.problems.extend(outcome.wrong.into_iter().map(|(object, what)| Problem { object, what }));
     let wrong = subject.aside.close();
     subject.problems.extend(wrong.into_iter().map(|what| Problem { object: "guests".to_owned(), what }));

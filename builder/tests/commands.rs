@@ -388,6 +388,34 @@ fn a_full_medium_ends_with_40_and_keeps_the_snapshots_before() {
 }
 
 #[test]
+fn what_is_mounted_in_a_tree_is_named_and_what_is_mounted_over_itself_is_archived() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("not root: nothing can be mounted");
+        return;
+    }
+    let site = Site::ready();
+    for folder in ["tree/store/layer", "tree/bound", "tree/memory", "elsewhere"] {
+        fs::create_dir_all(site.path(folder)).unwrap();
+    }
+    fs::write(site.path("tree/store/layer/file"), "a layer").unwrap();
+    fs::write(site.path("elsewhere/file"), "not of this tree").unwrap();
+    let script = "mount --bind tree/store tree/store && mount --bind elsewhere tree/bound && mount -t tmpfs tmpfs tree/memory && exec \"$@\"";
+    let lifeboat = site.command(&["backup", "--vault", "VAULT", "--source", "TREE"]);
+    let mut apart = Command::new("unshare");
+    apart.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]);
+    apart.arg(lifeboat.get_program()).args(lifeboat.get_args()).current_dir(site.path(""));
+    apart.envs(lifeboat.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = apart.output().unwrap();
+    let said = host::said(&output);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("tree/bound: another filesystem is mounted there"), "{said}");
+    assert!(!said.contains("tree/memory") && !said.contains("tree/store"), "{said}");
+    site.ok(&with(&["extract", "latest", "--identity", "ID", "--to", "OUT"], READ));
+    assert_eq!(fs::read(site.path("out/store/layer/file")).unwrap(), b"a layer");
+    assert_eq!(fs::read_dir(site.path("out/bound")).unwrap().count(), 0);
+}
+
+#[test]
 fn a_manifest_of_a_later_format_is_refused_by_name() {
     let site = Site::ready();
     site.backup();

@@ -25,6 +25,9 @@ pub struct GptTable {
     pub alignment: u64,
     /// First 440 bytes of LBA 0 hold boot code.
     pub boot_code: bool,
+    /// The protective record of LBA 0 is marked active: some firmware starts no disk by BIOS that has no such mark.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub active: bool,
 }
 
 impl GptTable {
@@ -35,6 +38,13 @@ impl GptTable {
         let most = (1u64 << 20) / u64::from(sector_size.max(1));
         let zeros = starts.into_iter().map(u64::trailing_zeros).min().unwrap_or(u64::BITS);
         most.min(1u64.checked_shl(zeros).unwrap_or(most))
+    }
+
+    /// Whether the protective record of LBA 0 is marked active.
+    #[must_use]
+    pub fn is_active(lba0: &[u8]) -> bool {
+        let records = lba0.get(446..510).unwrap_or_default();
+        records.chunks_exact(16).any(|record| record[0] == 0x80 && record[4] == 0xee)
     }
 
     /// Whether LBA 0 begins with boot code.

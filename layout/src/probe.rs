@@ -220,6 +220,10 @@ impl<'a> Assembly<'a> {
                 Some(dataset) => Kind::Dataset(dataset.clone()),
                 None => opaque("zvol"),
             },
+            // lsblk calls everything a disk that it does not know: bcache0, drbd0.
+            "disk" if !device.parents.is_empty() => {
+                opaque(device.kname.trim_end_matches(|digit: char| digit.is_ascii_digit()))
+            }
             "disk" => Kind::Disk(Disk {
                 model: device.model.clone().unwrap_or_default(),
                 serial: device.serial.clone(),

@@ -46,6 +46,9 @@ pub struct NewTable {
     pub last_usable: u64,
     /// Number of entries.
     pub capacity: u32,
+    /// The protective record is marked active.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub active: bool,
     /// Partitions in order of their numbers, in the disk's own sectors.
     pub partitions: Vec<NewPartition>,
 }
@@ -170,6 +173,7 @@ pub fn solve_gpt(
         first_usable,
         last_usable: usable_end - 1,
         capacity: table.capacity.clamp(128, 4096),
+        active: table.active,
         partitions,
     };
     table.partitions.sort_by_key(|partition| partition.entry.number);

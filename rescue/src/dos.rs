@@ -87,6 +87,7 @@ mod tests {
             first_usable: 1,
             last_usable: 1024 * mib - 1,
             capacity: 0,
+            active: false,
             partitions: partitions.into(),
         };
         let dos = DosTable {

@@ -26,6 +26,8 @@ mod guard;
 mod hardware;
 mod journal;
 mod kernel;
+mod keyboard;
+mod line;
 mod membership;
 mod modules;
 mod offline;

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use layout::Bytes;
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::console::{Console, Key, Outlet};
 use crate::events::Events;
+use crate::line::Line;
 
 /// How often progress is shown.
 const ROUND: Duration = Duration::from_secs(5);
@@ -46,12 +47,20 @@ pub struct Screen {
     events: Arc<Events>,
     /// How long a question waits before silence is its answer.
     pub silence: Duration,
+    /// The layout that was loaded.
+    keyboard: OnceLock<String>,
 }
 
 impl Screen {
     /// Opens the consoles.
     pub fn open(silence: Duration) -> Self {
-        Self { console: Console::open(), events: Arc::default(), silence }
+        Self { console: Console::open(), events: Arc::default(), silence, keyboard: OnceLock::new() }
+    }
+
+    /// Which keyboard questions are answered on.
+    pub fn set_keyboard(&self, name: String) {
+        // It is loaded once.
+        let _ = self.keyboard.set(name);
     }
 
     /// Events and the journal.
@@ -98,6 +107,10 @@ impl Screen {
     /// deadline again; without one the answer is silence.
     pub fn ask(&self, what: &str, prompt: &str, secret: bool) -> Answer {
         self.event("question", json!({ "what": what }));
+        if secret {
+            let keyboard = self.keyboard.get().map_or("us", String::as_str);
+            self.say(&format!("The keyboard is taken for {keyboard:?}. Tab shows what is typed, and hides it again."));
+        }
         loop {
             self.console.outlet().write(prompt);
             match self.edit(secret) {
@@ -112,28 +125,16 @@ impl Screen {
     }
 
     fn edit(&self, secret: bool) -> Option<(String, Key)> {
-        const RUB_OUT: &str = "\u{8} \u{8}";
         let outlet = self.console.outlet();
-        let mut line: Vec<u8> = Vec::new();
+        let mut line = Line::new(secret);
         loop {
             let key = self.console.key(Instant::now() + self.silence)?;
-            match key.byte {
-                b'\r' | b'\n' => {
+            match line.key(key.byte) {
+                Ok(shown) => outlet.write(&shown),
+                Err(text) => {
                     outlet.write("\n");
-                    let text = String::from_utf8_lossy(&line).into_owned();
-                    // A passphrase may begin or end with blanks.
-                    return Some((if secret { text } else { text.trim().to_owned() }, key));
+                    return Some((text, key));
                 }
-                0x7f | 0x08 if line.pop().is_some() => outlet.write(RUB_OUT),
-                0x15 => {
-                    outlet.write(&RUB_OUT.repeat(line.len()));
-                    line.clear();
-                }
-                byte if byte >= 0x20 && byte != 0x7f && line.len() < 4096 => {
-                    line.push(byte);
-                    outlet.write(&if secret { '*' } else { char::from(byte) }.to_string());
-                }
-                _ => {}
             }
         }
     }

@@ -10,7 +10,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use gpt::DiskDevice;
 use gpt::disk::LogicalBlockSize;
 use gpt::header::HeaderBuilder;
-use gpt::mbr::ProtectiveMBR;
+use gpt::mbr::{PartRecord, ProtectiveMBR};
 use gpt::partition::Partition as GptPartition;
 use gpt::partition_types::{OperatingSystem, Type};
 use layout::solve::NewTable;
@@ -70,7 +70,12 @@ pub fn write<D: DiskDevice>(disk: &mut D, size: u64, table: &NewTable) -> Result
     backup.write_backup(disk, sector)?;
     disk.flush()?;
     let size_in_mbr = u32::try_from(sectors - 1).unwrap_or(u32::MAX);
-    ProtectiveMBR::with_lb_size(size_in_mbr).overwrite_lba0(disk).map_err(TableError::Mbr)?;
+    let mut mbr = ProtectiveMBR::with_lb_size(size_in_mbr);
+    if table.active {
+        // That the flag is set on it is against the standard, and what firmware that needs it has been given.
+        mbr.set_partition(0, PartRecord { boot_indicator: 0x80, ..PartRecord::new_protective(Some(size_in_mbr)) });
+    }
+    mbr.overwrite_lba0(disk).map_err(TableError::Mbr)?;
     primary.write_primary(disk, sector)?;
     disk.flush()?;
     read_back(disk, sector, table, &entries)
@@ -193,6 +198,7 @@ mod tests {
             first_usable: 2 + array,
             last_usable: sectors - array - 2,
             capacity: 128,
+            active: sector == 512,
             partitions: vec![part(1, 256, 100), part(5, 512, 200)],
         }
     }
@@ -205,6 +211,7 @@ mod tests {
             let wanted = table(sector, size / u64::from(sector));
             write(&mut disk, size, &wanted).unwrap();
             assert_eq!(disk.get_ref()[..440], [0; 440], "no boot code");
+            assert_eq!(layout::gpt::GptTable::is_active(disk.get_ref()), wanted.active);
             let read =
                 gpt::GptConfig::new().logical_block_size(lb).only_valid_headers(true).open_from_device(disk).unwrap();
             let numbers: Vec<u32> =

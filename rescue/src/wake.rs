@@ -10,7 +10,7 @@ use crate::modules::{Loader, coldplug, keep_up};
 use crate::screen::{Screen, Stage};
 use crate::stick::Stick;
 use crate::stop::{Code, OrStop, Result, Stop};
-use crate::{disks, kernel};
+use crate::{disks, kernel, keyboard};
 
 /// Where the builder puts the trust root.
 const TRUST_ROOT: &str = "/etc/lifeboat/trust.json";
@@ -55,6 +55,7 @@ pub fn wake(screen: &Screen) -> Result<Awake> {
     screen.events().find_port();
     screen.event("wake", json!({"seconds": kernel::uptime()}));
     screen.say(&format!("Lifeboat rescue. This stick holds backups of {}.", root.host_name));
+    keyboard::load(screen);
     let stick = find_stick(&root, &mut loader)?;
     if !loader.refused.is_empty() {
         screen.say(&format!("Drivers that did not start: {}", loader.refused.join("; ")));

@@ -142,6 +142,14 @@ fn word(btrfs: &Btrfs, one: &Subvolume, place: &Place) -> Option<Verdict> {
     match (place, origin) {
         (Place::At(_), _) => None,
         (Place::Unreached, _) if one.bare => None,
+        (Place::Copy, Some(origin)) if origin.read_only => Some(Verdict::Uncovered {
+            reason: format!(
+                "a read-only snapshot of {}, which is an older one: a backup that was received, most likely. It is not archived; waive it as {}",
+                origin.path,
+                waiver_name(one)
+            ),
+            system: false,
+        }),
         (Place::Copy, _) => {
             let of = origin.map_or("another subvolume".to_owned(), |origin| origin.path.clone());
             left_out(format!("a read-only snapshot of {of}, which is archived as it is now"))

@@ -16,8 +16,8 @@ use rustix::mount::{
     open_tree,
 };
 
-use super::gap;
 use super::source::Source;
+use super::{exclusions, gap};
 
 /// Folders that are looked into before a tree counts as one with files.
 const MOST_FOLDERS: usize = 10_000;
@@ -55,7 +55,12 @@ pub(super) fn below_mounts(source: &Source, layout: &Layout, mounts: &[MountEntr
         return;
     }
     let themselves = over_themselves(mounts);
-    let over = visible(mounts).into_iter().filter(|entry| !entry.is_pseudo() && !themselves.contains(entry));
+    let left_out: Vec<String> = exclusions::defaults().into_iter().map(|exclusion| exclusion.pattern).collect();
+    let is_left_out = |path: &str| left_out.iter().any(|above| on_the_way(above, path));
+    // Memory in the place of a folder: log2ram and its like.
+    let in_memory = |entry: &MountEntry| matches!(entry.fstype.as_str(), "tmpfs" | "ramfs");
+    let over = visible(mounts).into_iter().filter(|entry| !entry.is_pseudo() || in_memory(entry));
+    let over = over.filter(|entry| !themselves.contains(entry) && !is_left_out(&entry.path));
     for mount in over.filter(|entry| entry.path != "/") {
         let above =
             layout.mounts.iter().filter(|other| other.path != mount.path && on_the_way(&other.path, &mount.path));

@@ -24,6 +24,8 @@ mod luks;
 pub mod namespace;
 mod network;
 mod pattern;
+mod quotas;
+mod reach;
 mod source;
 mod stacks;
 pub mod still;
@@ -153,16 +155,16 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     measure_mounted(&source, &mut layout);
     btrfs::look_aside(&source, &mut layout, &mut gaps);
     hidden::below_mounts(&source, &layout, &mounts, &mut gaps);
+    gaps.extend(quotas::limits(&layout));
+    gaps.extend(quotas::encrypted(&source, &layout));
     let (containers, private) = luks::keep(&source, &mut layout, &crypttab, options.volume_keys, &mut gaps);
 
     let theirs = guests.take_out(&mut layout);
     let mut coverage = coverage::coverage(&layout, &options.waivers, options.stick.as_deref());
     coverage.items.extend(theirs);
     let volumes = blocks::take_in(&layout, &mut coverage, &options.blocks, &mut gaps);
-    let mut cross = coverage::crossed(&layout, &coverage);
+    let cross = reach::reached(&mounts, coverage::crossed(&layout, &coverage), &mut coverage, &mut gaps);
     let still = still::Plan::new(options, &layout, &cross, source.is_live());
-    // Whether the filesystem that they are a part of is archived is told by its own mount.
-    cross.extend(mountinfo::over_themselves(&mounts).into_iter().map(|entry| PathBuf::from(&entry.path)));
     let swap_files: Vec<SwapFile> = swaps
         .into_iter()
         .filter(|swap| swap.file)

@@ -102,6 +102,7 @@ fn read_gpt<D: Read + Write + Seek + std::fmt::Debug>(
         capacity: header.num_parts,
         alignment: GptTable::alignment_of(partitions.iter().map(|partition| partition.first_lba), sector_size),
         boot_code: GptTable::has_boot_code(first),
+        active: GptTable::is_active(first),
     };
     Ok(Found { table: Table::Gpt(table), partitions, oddities })
 }

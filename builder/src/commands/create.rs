@@ -78,7 +78,7 @@ fn make(
     let compression = stick::compression(context, args.compress);
     let prepared = stick::prepare(&args.root, rescue, compression, target.size, guid)?;
     eprintln!("{}", prepared.sizes.trim_end());
-    for note in &prepared.notes {
+    for note in prepared.words() {
         eprintln!("note: {note}");
     }
     let host_name = context.config.host_name()?;
@@ -221,7 +221,7 @@ fn preview(context: &Context, args: &Create, rescue: &Path, guid: &Guid) -> anyh
     );
     println!("what is on {} now would be lost", args.target.display());
     println!("{}", prepared.sizes.trim_end());
-    for note in &prepared.notes {
+    for note in prepared.words() {
         println!("note: {note}");
     }
     Ok(Exit::Done)

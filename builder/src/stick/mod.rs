@@ -10,6 +10,7 @@ mod data;
 mod esp;
 mod grub;
 mod guard;
+mod keyboard;
 mod long_names;
 mod mend;
 mod parts;
@@ -83,8 +84,10 @@ pub struct Prepared {
     places: Places,
     /// A table of sizes, for people.
     pub sizes: String,
-    /// What a person should know.
+    /// What a person should know, and mend.
     pub notes: Vec<String>,
+    /// What the stick cannot do on every machine. Many hosts need no more.
+    hint: Option<String>,
 }
 
 /// Collects what goes on a stick of `size` bytes. Writes nothing.
@@ -104,17 +107,21 @@ pub fn prepare(
     let grub = grub::build(root, esp_serial, places.bios)?;
     let system = System::collect(&Sources { root, rescue })?;
     let (compressed, sizes) = system.compress(compression)?;
-    let mut notes = [grub.warnings.clone(), system.notes.clone()].concat();
-    if !grub.signed && !grub.efi.is_empty() {
-        notes.push(format!("firmware that enforces Secure Boot refuses this stick: {INSTALL_SIGNED}"));
-    }
-    Ok(Prepared { system, compressed, grub, esp_serial, places, sizes, notes })
+    let notes = [grub.warnings.clone(), system.notes.clone()].concat();
+    let hint = || format!("firmware that enforces Secure Boot refuses this stick: {INSTALL_SIGNED}");
+    let hint = (!grub.signed && !grub.efi.is_empty()).then(hint);
+    Ok(Prepared { system, compressed, grub, esp_serial, places, sizes, notes, hint })
 }
 
 impl Prepared {
     /// Release of the kernel that the stick carries.
     pub fn kernel(&self) -> &str {
         &self.system.release
+    }
+
+    /// All that there is to say, each in a line.
+    pub fn words(&self) -> impl Iterator<Item = &String> {
+        self.notes.iter().chain(&self.hint)
     }
 
     /// Writes the stick; `staging` is what the data partition holds. The boot code comes last.

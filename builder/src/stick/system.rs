@@ -10,6 +10,7 @@ use initramfs::{
 };
 use manifest::{Digest, TrustRoot};
 
+use super::keyboard::{self, Keyboard};
 use crate::exit::{Exit, refusal};
 use crate::hardware;
 
@@ -43,6 +44,7 @@ const STORAGE: &[&str] = &[
 /// For the boot chain, and for the person at the shell. Carried where the host has them.
 const WELCOME: &[&str] = &[
     "efibootmgr",
+    "loadkeys",
     "cryptsetup",
     "blkid",
     "blockdev",
@@ -139,6 +141,7 @@ impl System {
         let mut tree = frame(sources.rescue)?;
         tools(&sysroot, &mut tree)?;
         let firmware = modules(&sysroot, &release, &mut tree, &mut notes)?;
+        keyboard(sources.root, &mut tree, &mut notes)?;
         let archive = tree.archive();
         let configuration = sysroot.read(&Path::new("/boot").join(format!("config-{release}")))?;
         let configuration = configuration.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
@@ -276,6 +279,20 @@ fn tools(sysroot: &Sysroot, tree: &mut Tree) -> anyhow::Result<()> {
     }
     for setting in SETTINGS.iter().chain(LOADED) {
         tree.copy(sysroot, Path::new(setting), Group::Programs)?;
+    }
+    Ok(())
+}
+
+/// The host's keyboard. Without it whoever types a key looks for its letters.
+fn keyboard(root: &Path, tree: &mut Tree, notes: &mut Vec<String>) -> anyhow::Result<()> {
+    let lacks = |todo: &str| {
+        format!("the stick's keyboard is \"us\", which this host's is not: {todo}, then make the stick anew")
+    };
+    match Keyboard::of(root)? {
+        Keyboard::Usual => {}
+        Keyboard::Unknown => notes.push(lacks("install console-setup and run `setupcon --save-only`")),
+        Keyboard::Map(_) if !has_tool(root, "loadkeys") => notes.push(lacks("install kbd")),
+        Keyboard::Map(map) => tree.file(Path::new(keyboard::MAP), 0o644, map, Group::Rescue)?,
     }
     Ok(())
 }

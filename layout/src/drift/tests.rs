@@ -16,8 +16,15 @@ fn node(id: &str, on: &[&str], path: &str, kind: Kind) -> Node {
 
 fn disk() -> Kind {
     let guid = Guid::new(GUID).unwrap();
-    let table =
-        GptTable { guid, first_usable: 34, last_usable: 2_097_118, capacity: 128, alignment: 2048, boot_code: false };
+    let table = GptTable {
+        guid,
+        first_usable: 34,
+        last_usable: 2_097_118,
+        capacity: 128,
+        alignment: 2048,
+        boot_code: false,
+        active: false,
+    };
     Kind::Disk(Disk {
         model: "Sample".into(),
         serial: Some("S1".into()),

@@ -130,6 +130,7 @@ fn host(recorded: &[Disk]) -> Layout {
             capacity: 128,
             alignment: 2048,
             boot_code: false,
+            active: false,
         };
         let partition = Partition {
             number: 1,

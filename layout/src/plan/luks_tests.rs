@@ -23,6 +23,7 @@ fn host(mib: u64, above: Vec<Node>) -> Layout {
         capacity: 128,
         alignment: 2048,
         boot_code: true,
+        active: false,
     };
     let mut nodes = vec![node("disk", &[], mib, Kind::Disk(disk("OLD", Table::Gpt(table))))];
     nodes.extend(above);

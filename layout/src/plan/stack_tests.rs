@@ -19,6 +19,7 @@ fn table(mib: u64) -> Table {
         capacity: 128,
         alignment: 2048,
         boot_code: true,
+        active: false,
     })
 }
 

@@ -84,6 +84,7 @@ fn host() -> Layout {
         capacity: 128,
         alignment: 2048,
         boot_code: true,
+        active: false,
     };
     let vfat = Vfat {
         serial: "ABCD-1234".to_owned(),

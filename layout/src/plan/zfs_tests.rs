@@ -20,6 +20,7 @@ fn table() -> Table {
         capacity: 128,
         alignment: 2,
         boot_code: false,
+        active: false,
     })
 }
 

@@ -5,14 +5,18 @@ use std::collections::BTreeSet;
 use super::Assembly;
 use crate::btrfs::Btrfs;
 use crate::graph::{Kind, Mount, Node, NodeId, Opaque};
-use crate::mountinfo::{MountEntry, visible};
+use crate::mountinfo::{MountEntry, on_the_way, visible};
 use crate::units::Bytes;
 
 impl Assembly<'_> {
-    /// One mount for each filesystem, and for each subvolume: its first visible one that shows its root folder. Others are second views.
+    /// One mount for each filesystem, and for each subvolume: its first visible one that shows its root folder, and those in memory (`/run`) only where
+    /// there is no other. Others are second views.
     pub(super) fn add_mounts(&mut self, entries: &[MountEntry]) {
         let mut seen: BTreeSet<String> = BTreeSet::new();
-        let shown: Vec<&MountEntry> = visible(entries).into_iter().filter(|entry| !entry.is_pseudo()).collect();
+        let visible = visible(entries);
+        let (pseudo, mut shown): (Vec<&MountEntry>, Vec<&MountEntry>) =
+            visible.into_iter().partition(|entry| entry.is_pseudo());
+        shown.sort_by_key(|entry| pseudo.iter().any(|above| above.path != "/" && on_the_way(&above.path, &entry.path)));
         for entry in &shown {
             // A snapshot that somebody looked into.
             if entry.fstype == "zfs" && entry.source.contains('@') {

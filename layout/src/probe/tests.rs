@@ -45,6 +45,7 @@ fn gpt(types: &[&str]) -> Probe {
         capacity: 128,
         alignment: 2048,
         boot_code: false,
+        active: false,
     };
     Probe { table: Some((Table::Gpt(table), partitions.collect())), content: Content::Unknown }
 }

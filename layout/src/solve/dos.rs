@@ -75,6 +75,7 @@ pub fn solve_dos(
         first_usable: 1,
         last_usable: sectors - 1,
         capacity: 0,
+        active: false,
         partitions: moved,
     };
     new.partitions.sort_by_key(|partition| partition.entry.number);

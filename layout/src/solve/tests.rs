@@ -43,6 +43,7 @@ pub(super) fn host(size_mib: u64, partitions: Vec<(&str, u64, u64, Option<Kind>)
         capacity: 128,
         alignment: 2048,
         boot_code: false,
+        active: false,
     };
     let kind = Kind::Disk(Disk {
         model: String::new(),

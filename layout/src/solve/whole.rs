@@ -28,6 +28,7 @@ pub fn solve_whole(layout: &Layout, disk: &NodeId, target: Geometry) -> Result<N
         first_usable: 0,
         last_usable: (target.size.0 / u64::from(target.logical_sector)).saturating_sub(1),
         capacity: 0,
+        active: false,
         partitions: Vec::new(),
     })
 }

@@ -53,6 +53,7 @@ fn host() -> Layout {
         capacity: 128,
         alignment: 2048,
         boot_code: false,
+        active: false,
     };
     let root = Kind::Ext(Ext {
         fstype: "ext4".to_owned(),

@@ -49,6 +49,7 @@ pub(super) struct Collected {
     totals: Totals,
     problems: Vec<Problem>,
     left_out: Vec<EntryPath>,
+    foreign: Vec<EntryPath>,
     shares: Shares,
 }
 
@@ -95,6 +96,7 @@ impl<'a> Collector<'a> {
             totals: Totals::default(),
             problems: Vec::new(),
             left_out: Vec::new(),
+            foreign: Vec::new(),
             shares,
         };
         Ok(Collector {
@@ -171,6 +173,7 @@ impl<'a> Collector<'a> {
                 Step::Link(entry) => self.link(*entry)?,
                 Step::Problem(problem) => self.collected.problems.push(problem),
                 Step::LeftOut(path) => self.collected.left_out.push(path),
+                Step::Foreign(path) => self.collected.foreign.push(path),
             }
         }
         write(&mut self.catalogue, &self.lines)?;
@@ -291,7 +294,8 @@ impl Collected {
         let (vanished, problems): (Vec<_>, Vec<_>) = self.problems.into_iter().partition(gone);
         // A folder that is gone is met twice, when it is listed and when it is looked at.
         let vanished: BTreeSet<EntryPath> = vanished.into_iter().map(|problem| problem.path).collect();
-        let (vanished, left_out, shares) = (vanished.into_iter().collect(), self.left_out, self.shares.0);
-        Ok(Finished { contents, problems, vanished, left_out, shares })
+        let (vanished, left_out) = (vanished.into_iter().collect(), self.left_out);
+        let (foreign, shares) = (self.foreign, self.shares.0);
+        Ok(Finished { contents, problems, vanished, left_out, foreign, shares })
     }
 }

@@ -38,6 +38,7 @@ pub(super) enum Step {
     Unchanged(Box<Entry>),
     Problem(Problem),
     LeftOut(EntryPath),
+    Foreign(EntryPath),
 }
 
 /// A numbered part of the walk.
@@ -104,6 +105,7 @@ impl Listing<'_> {
         let facts = match found {
             Found::Entry(facts) => facts,
             Found::LeftOut(path) => return Item::Done(Step::LeftOut(path)),
+            Found::Foreign(path) => return Item::Done(Step::Foreign(path)),
             Found::Unreadable(path, errno) => return Item::Done(Step::Problem(unlisted(path, errno))),
         };
         let several = facts.links > 1 && facts.entry.kind != EntryKind::Directory;

@@ -122,6 +122,8 @@ pub struct Finished {
     pub vanished: Vec<EntryPath>,
     /// Folders whose contents, and other entries that were left out by [`Backup::exclude`].
     pub left_out: Vec<EntryPath>,
+    /// Folders where something is mounted that [`Backup::cross`] does not name: they are empty in the snapshot.
+    pub foreign: Vec<EntryPath>,
     /// What each filesystem has of it: the root, and what is mounted at [`Backup::cross`], in the order of their paths.
     pub shares: Vec<Share>,
 }

@@ -112,7 +112,7 @@ impl Iterator for Overlay<'_> {
 fn path_of(found: &Found) -> &EntryPath {
     match found {
         Found::Entry(facts) => &facts.entry.path,
-        Found::LeftOut(path) | Found::Unreadable(path, _) => path,
+        Found::LeftOut(path) | Found::Foreign(path) | Found::Unreadable(path, _) => path,
     }
 }
 

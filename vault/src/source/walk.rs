@@ -26,6 +26,8 @@ pub(crate) enum Found {
     Entry(Box<Facts>),
     /// The contents of the folder that came just before, or an entry altogether, left out by the configuration.
     LeftOut(EntryPath),
+    /// The folder that came just before is where another filesystem is mounted, which does not belong to the snapshot.
+    Foreign(EntryPath),
     /// Something that could not be listed or looked at. A folder that cannot be listed came as an entry before.
     Unreadable(EntryPath, Errno),
 }
@@ -51,7 +53,10 @@ pub(crate) fn open_beneath(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> 
 struct Level {
     path: EntryPath,
     fd: Option<OwnedFd>,
-    names: std::vec::IntoIter<Box<[u8]>>,
+    /// Device of its filesystem.
+    device: (u32, u32),
+    /// Each with the inode that the folder has for it.
+    names: std::vec::IntoIter<(Box<[u8]>, u64)>,
 }
 
 /// A walk over a tree.
@@ -72,19 +77,19 @@ impl<'a> Walk<'a> {
     }
 
     /// Opens and lists a folder; its names come next.
-    fn enter(&mut self, path: EntryPath) -> Result<(), Errno> {
+    fn enter(&mut self, path: EntryPath, device: (u32, u32)) -> Result<(), Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let open = |flags| match self.levels.last().and_then(|level| level.fd.as_ref()) {
             Some(parent) => open_beneath(parent.as_fd(), path.name(), flags),
             None => open_beneath(self.root, path.as_bytes(), flags),
         };
         let fd = open(flags | OFlags::NOATIME).or_else(|e| if e == Errno::PERM { open(flags) } else { Err(e) })?;
-        let mut names: Vec<Box<[u8]>> = Vec::new();
+        let mut names: Vec<(Box<[u8]>, u64)> = Vec::new();
         for entry in Dir::read_from(&fd)? {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
-                names.push(name.into());
+                names.push((name.into(), entry.ino()));
             }
         }
         names.sort_unstable();
@@ -92,16 +97,16 @@ impl<'a> Walk<'a> {
         if depth >= OPEN_LEVELS {
             self.levels[depth - OPEN_LEVELS + 1].fd = None;
         }
-        self.levels.push(Level { path, fd: Some(fd), names: names.into_iter() });
+        self.levels.push(Level { path, fd: Some(fd), device, names: names.into_iter() });
         Ok(())
     }
 
-    /// The next sibling in the deepest folder: its path and what `statx` says. A folder's descriptor that was given up is
-    /// opened again.
-    fn look(&mut self) -> Option<(EntryPath, Result<Facts, Errno>)> {
+    /// The next sibling in the deepest folder: its path, what `statx` says, and whether it is the inode that the folder has. A folder's descriptor that
+    /// was given up is opened again.
+    fn look(&mut self) -> Option<(EntryPath, Result<Facts, Errno>, bool)> {
         loop {
             let level = self.levels.last_mut()?;
-            let Some(name) = level.names.next() else {
+            let Some((name, inode)) = level.names.next() else {
                 self.levels.pop();
                 continue;
             };
@@ -109,27 +114,32 @@ impl<'a> Walk<'a> {
             if level.fd.is_none() {
                 match open_beneath(self.root, level.path.as_bytes(), OFlags::RDONLY | OFlags::DIRECTORY) {
                     Ok(fd) => level.fd = Some(fd),
-                    Err(errno) => return Some((path, Err(errno))),
+                    Err(errno) => return Some((path, Err(errno), false)),
                 }
             }
             let folder = level.fd.as_ref().map_or(self.root, |fd| fd.as_fd());
-            return Some((path.clone(), facts_of(folder, &name, path)));
+            let facts = facts_of(folder, &name, path.clone());
+            let listed = facts.as_ref().is_ok_and(|facts| (facts.device, facts.entry.inode) == (level.device, inode));
+            return Some((path, facts, listed));
         }
     }
 
-    /// Decides about an entry, and enters a folder whose contents belong to the snapshot.
-    fn admit(&mut self, facts: Facts) -> Found {
+    /// Decides about an entry, and enters a folder whose contents belong to the snapshot. So do those of one that is mounted over itself, as container
+    /// engines do with their storage: it is `listed` in the folder above.
+    fn admit(&mut self, facts: Facts, listed: bool) -> Found {
         let path = facts.entry.path.clone();
         let excluded = self.exclude.iter().any(|e| e.matches(&path));
         if facts.entry.kind != EntryKind::Directory {
             return if excluded { Found::LeftOut(path) } else { Found::Entry(Box::new(facts)) };
         }
-        let foreign = facts.mount_root && !path.is_root() && !self.cross.contains(&path);
-        if excluded {
-            self.remark = Some(Found::LeftOut(path));
-        } else if !foreign {
-            self.remark = self.enter(path.clone()).err().map(|errno| Found::Unreadable(path, errno));
-        }
+        let foreign = facts.mount_root && !listed && !path.is_root() && !self.cross.contains(&path);
+        self.remark = if excluded {
+            Some(Found::LeftOut(path))
+        } else if foreign {
+            Some(Found::Foreign(path))
+        } else {
+            self.enter(path.clone(), facts.device).err().map(|errno| Found::Unreadable(path, errno))
+        };
         Found::Entry(Box::new(facts))
     }
 }
@@ -141,14 +151,14 @@ impl Iterator for Walk<'_> {
         if let Some(remark) = self.remark.take() {
             return Some(remark);
         }
-        let (path, facts) = if self.begun {
+        let (path, facts, listed) = if self.begun {
             self.look()?
         } else {
             self.begun = true;
-            (EntryPath::root(), facts_of(self.root, b"", EntryPath::root()))
+            (EntryPath::root(), facts_of(self.root, b"", EntryPath::root()), false)
         };
         Some(match facts {
-            Ok(facts) => self.admit(facts),
+            Ok(facts) => self.admit(facts, listed),
             Err(errno) => Found::Unreadable(path, errno),
         })
     }

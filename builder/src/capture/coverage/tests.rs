@@ -69,6 +69,7 @@ impl Host {
             capacity: 128,
             alignment: 2048,
             boot_code: true,
+            active: false,
         };
         self.probes.insert(kname.into(), Probe { table: Some((Table::Gpt(table), list)), content: Content::Unknown });
         self
