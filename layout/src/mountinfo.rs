@@ -128,6 +128,25 @@ fn reached(root: &MountEntry, children: &BTreeMap<u64, Vec<&MountEntry>>, path: 
     at.id
 }
 
+/// Where `path` lies in the first mount of its filesystem, where a bind mount shows it a second time. btrfs and ZFS show parts of themselves by design.
+#[must_use]
+pub fn first_view(entries: &[MountEntry], path: &str) -> String {
+    let visible = visible(entries);
+    let above = visible.iter().filter(|entry| on_the_way(&entry.path, path)).max_by_key(|entry| entry.path.len());
+    let bound = above.filter(|entry| entry.root != "/" && !matches!(entry.fstype.as_str(), "btrfs" | "zfs"));
+    let Some(entry) = bound else { return path.to_owned() };
+    let holds = |other: &&&MountEntry| other.number == entry.number && on_the_way(&other.root, &entry.root);
+    let first = visible.iter().filter(holds).min_by_key(|other| other.root.len());
+    first.map_or_else(
+        || path.to_owned(),
+        |first| {
+            let part = entry.root.strip_prefix(first.root.trim_end_matches('/')).unwrap_or_default();
+            let rest = path.strip_prefix(entry.path.trim_end_matches('/')).unwrap_or_default();
+            format!("{}{part}{rest}", first.path.trim_end_matches('/'))
+        },
+    )
+}
+
 /// Whether `folder` is `path` or one of the folders above it.
 #[must_use]
 pub fn on_the_way(folder: &str, path: &str) -> bool {
@@ -237,6 +256,25 @@ mod tests {
         // The second lies on what shows another folder.
         let text = b"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 8:1 /b /a rw - ext4 /dev/sda1 rw\n3 2 8:1 /b /a rw - ext4 /dev/sda1 rw\n";
         assert!(over_themselves(&parse(text)).is_empty());
+    }
+
+    #[test]
+    fn what_a_bind_mount_shows_lies_where_its_filesystem_is_mounted() {
+        let text = b"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 8:2 / /data rw - ext4 /dev/sdb1 rw\n\
+                     3 1 8:2 /images /var/lib/images rw - ext4 /dev/sdb1 rw\n4 1 8:1 /srv /mnt rw - ext4 /dev/sda1 rw\n\
+                     5 1 0:30 /@home /home rw - btrfs /dev/sdc rw\n6 1 8:9 /x /lost rw - ext4 /dev/sdd rw\n";
+        let entries = parse(text);
+        for (path, lies) in [
+            ("/var/lib/images/a.qcow2", "/data/images/a.qcow2"),
+            ("/var/lib/images", "/data/images"),
+            ("/mnt/a", "/srv/a"),
+            ("/data/b", "/data/b"),
+            ("/home/c", "/home/c"),
+            ("/lost/d", "/lost/d"),
+            ("/etc/e", "/etc/e"),
+        ] {
+            assert_eq!(first_view(&entries, path), lies);
+        }
     }
 
     #[test]

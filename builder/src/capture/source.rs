@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use layout::mountinfo;
+
 /// A host's files.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
@@ -74,5 +76,13 @@ impl Source {
         let real = self.path(path).canonicalize().ok()?;
         let root = self.root.canonicalize().ok()?;
         Some(Path::new("/").join(real.strip_prefix(root).ok()?))
+    }
+
+    /// Where the file that a path leads to lies: on the filesystem itself, where a bind mount shows it.
+    pub(super) fn lies(&self, path: impl AsRef<Path>) -> Option<PathBuf> {
+        let real = self.real(path)?;
+        let table = self.bytes("/proc/self/mountinfo").unwrap_or_default();
+        let seen = real.to_str().map(|real| mountinfo::first_view(&mountinfo::parse(&table), real).into());
+        Some(seen.unwrap_or(real))
     }
 }

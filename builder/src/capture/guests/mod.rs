@@ -269,7 +269,8 @@ impl Guests {
             for one in &mut found.guests {
                 parts::settle(one, found.kind, source, layout, coverage);
                 one.guest.archive = one.archive.take().map(|mut archive| {
-                    if is_captured(layout, coverage, Path::new(&archive.path)) {
+                    let lies = source.lies(&archive.path).unwrap_or_else(|| PathBuf::from(&archive.path));
+                    if is_captured(layout, coverage, Path::new(&archive.path)) && is_captured(layout, coverage, &lies) {
                         archive.held = Held::Captured;
                         // The vault has digests of its own; that of the whole file is there where vzdump's hook took it.
                         archive.sha256 = digests.known(&source.path(&archive.path));

@@ -87,8 +87,8 @@ pub(super) fn missing(one: &One, source: &Source) -> Vec<String> {
 }
 
 fn path_is_missing(path: &Path, source: &Source, layout: &Layout, coverage: &Coverage) -> Option<String> {
-    // Both names matter: a link in the tree may lead to another filesystem.
-    let Some(real) = source.real(path) else { return Some(format!("{}, which is not there", path.display())) };
+    // Both names matter: a link or a bind mount in the tree may lead to another filesystem.
+    let Some(real) = source.lies(path) else { return Some(format!("{}, which is not there", path.display())) };
     let held = is_captured(layout, coverage, path) && is_captured(layout, coverage, &real);
     (!held).then(|| format!("{}, which the snapshot does not hold", real.display()))
 }
