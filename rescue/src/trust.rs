@@ -49,12 +49,17 @@ const OTHER_COPY: &str = "Do not use this stick. Use another copy of it, and fin
 pub fn trust(screen: &Screen, stick: &Stick, root: &TrustRoot) -> Result<Trusted> {
     screen.stage(Stage::Trust);
     let slot = check_slot(stick, root)?;
-    screen.say(&format!("Boot slot {}: {} files as signed on {}.", slot.slot, slot.files.len(), slot.created));
+    let created = slot.created.strftime("%Y-%m-%d %H:%M UTC");
+    screen.say(&format!("Boot slot {}: {} files as signed on {created}.", slot.slot, slot.files.len()));
     let trusted = check_vault(stick, root)?;
     if let Some(doubt) = doubt(&trusted.vault, &root.signers) {
         screen.say(&doubt);
     }
-    screen.say(&format!("Vault {}: {} snapshots, signatures and chain hold.", root.vault, trusted.snapshots.len()));
+    let snapshots = match trusted.snapshots.len() {
+        1 => "1 snapshot".to_owned(),
+        several => format!("{several} snapshots"),
+    };
+    screen.say(&format!("Vault {}: {snapshots}, signatures and chain hold.", root.vault));
     Ok(trusted)
 }
 
