@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use guests::proxmox::VmId;
 use serde::Deserialize;
 
-use crate::capture::guests::{Archives, Policy, vzdump};
+use crate::capture::guests::{Archives, Policy, incus, vzdump};
 use crate::capture::still::Policy as Snapshots;
 use crate::exit::{Exit, refusal};
 use crate::location::Location;
@@ -113,6 +113,19 @@ pub struct Guests {
     pub offline: Vec<String>,
     /// Whether vzdump is started for guests of Proxmox before they are captured [default: it is not].
     pub vzdump: Option<Vzdump>,
+    /// Whether Incus is to export what lies on its pools before it is captured [default: it is not].
+    pub incus: Option<Incus>,
+}
+
+/// How Incus exports.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Incus {
+    /// The folder that the files go to; it must be captured.
+    pub export: PathBuf,
+    /// How long one file may take [default: 6h].
+    #[serde(default)]
+    pub limit: Limit<21_600>,
 }
 
 /// How vzdump is started.
@@ -184,8 +197,19 @@ impl Guests {
         offline.sort_unstable();
         offline.dedup();
         let vzdump = self.vzdump.as_ref().map(Vzdump::checked).transpose()?;
+        let incus = self.incus.as_ref().map(Incus::checked).transpose()?;
         let usual = Policy::default();
-        Ok(Policy { archives, most_age: most_age.unwrap_or(usual.most_age), fail, snapshot, vzdump, offline, ..usual })
+        let most_age = most_age.unwrap_or(usual.most_age);
+        Ok(Policy { archives, most_age, fail, snapshot, vzdump, incus, offline, ..usual })
+    }
+}
+
+impl Incus {
+    fn checked(&self) -> Result<incus::Exporting, String> {
+        if !self.export.is_absolute() {
+            return Err(format!("export = {:?} in [guests.incus]: an absolute path is wanted", self.export));
+        }
+        Ok(incus::Exporting { export: self.export.clone(), limit: self.limit.0 })
     }
 }
 
@@ -288,7 +312,8 @@ const WAIVER_KEYS: &[&str] = &["what", "reason"];
 const HOOK_KEYS: &[&str] = &["name", "before", "still", "after", "failed", "limit", "on"];
 const STREAM_KEYS: &[&str] = &["name", "command", "limit", "on"];
 const LUKS_KEYS: &[&str] = &["keep_volume_key"];
-const GUEST_KEYS: &[&str] = &["archives", "max_age", "gaps", "running", "offline", "vzdump"];
+const GUEST_KEYS: &[&str] = &["archives", "max_age", "gaps", "running", "offline", "vzdump", "incus"];
+const INCUS_KEYS: &[&str] = &["export", "limit"];
 const VZDUMP_KEYS: &[&str] = &["storage", "when", "mode", "compress", "only", "limit"];
 const PRUNE_KEYS: &[&str] =
     &["keep_last", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_within", "grace"];
@@ -335,8 +360,10 @@ impl Config {
             let table = table.get(name).and_then(toml::Value::as_table);
             refuse_unknown(table.into_iter().flat_map(toml::Table::keys), keys, &format!(" in [{name}]"))?;
         }
-        let vzdump = table.get("guests").and_then(|guests| guests.get("vzdump")).and_then(toml::Value::as_table);
-        refuse_unknown(vzdump.into_iter().flat_map(toml::Table::keys), VZDUMP_KEYS, " in [guests.vzdump]")?;
+        for (name, keys) in [("vzdump", VZDUMP_KEYS), ("incus", INCUS_KEYS)] {
+            let table = table.get("guests").and_then(|guests| guests.get(name)).and_then(toml::Value::as_table);
+            refuse_unknown(table.into_iter().flat_map(toml::Table::keys), keys, &format!(" in [guests.{name}]"))?;
+        }
         let config: Self = toml::from_str(text).map_err(|error| error.to_string())?;
         match config.version {
             1 => {}
@@ -524,6 +551,18 @@ mod tests {
         }
         let error = policy("[guests.vzdump]\nstorages = \"a\"").unwrap_err();
         assert_eq!(error, "the key `storages` in [guests.vzdump] is not known; did you mean `storage`?");
+    }
+
+    #[test]
+    fn incus_exports_into_a_folder_that_is_named() {
+        let policy =
+            |text: &str| Config::parse(&format!("version = 1\n{text}\n")).map(|config| config.guests.policy().unwrap());
+        assert!(policy("[guests]").unwrap().incus.is_none());
+        let how = policy("[guests.incus]\nexport = \"/srv/incus\"").unwrap().incus.unwrap();
+        assert_eq!((how.export, how.limit.as_secs()), ("/srv/incus".into(), 6 * 3600));
+        for wrong in ["", "export = \"incus\"", "export = \"/srv\"\nwhen = \"always\""] {
+            assert!(policy(&format!("[guests.incus]\n{wrong}")).is_err(), "{wrong}");
+        }
     }
 
     #[test]

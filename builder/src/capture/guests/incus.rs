@@ -1,6 +1,10 @@
 //! Incus: instances and pools, as `incus` tells them. The database is archived while it is in use, and beside it what Incus itself gives
-//! as a start for a new one.
+//! as a start for a new one. What lies on its pools is exported, where the configuration says so.
 
+mod export;
+
+pub use export::Incus as Exporting;
+use export::Wanted;
 use guests::incus::{Instance, Pool};
 use manifest::host::{Gap, GuestKind, PlatformKind};
 
@@ -25,14 +29,14 @@ struct Told {
 }
 
 impl Hypervisor for Incus {
-    fn look(&self, source: &Source, _: &Policy, _: &mut Aside, gaps: &mut Vec<Gap>) -> Option<Found> {
+    fn look(&self, source: &Source, policy: &Policy, _: &mut Aside, gaps: &mut Vec<Gap>) -> Option<Found> {
         if !source.exists(DATABASE) {
             return None;
         }
         let mut found = Found::new(PlatformKind::Incus);
         found.note("its database is archived while it is in use");
         match if source.is_live() { ask() } else { Err("it is not the running system".to_owned()) } {
-            Ok(told) => fill(&mut found, told),
+            Ok(told) => fill(&mut found, told, policy),
             Err(why) => gaps.push(gap(
                 FOLDER,
                 format!(
@@ -53,12 +57,53 @@ fn ask() -> Result<Told, String> {
     })
 }
 
-fn fill(found: &mut Found, told: Told) {
+fn fill(found: &mut Found, told: Told, policy: &Policy) {
     found.exports.push(Export { name: "preseed.yaml".to_owned(), text: told.preseed });
-    found.guests.extend(told.instances.iter().map(|instance| one(instance, &told.pools)));
+    for instance in &told.instances {
+        let (mut one, beyond) = one(instance, &told.pools);
+        for disk in beyond {
+            disk.settle(&mut one, policy);
+        }
+        if instance.runs() && one.lost.is_none() {
+            one.note("it runs: its files are captured while it writes to them, but for what is exported");
+        }
+        found.guests.push(one);
+    }
 }
 
-fn one(instance: &Instance, pools: &[Pool]) -> One {
+/// A disk of which the tree holds no sound state.
+struct Beyond {
+    what: String,
+    why: String,
+    wanted: Wanted,
+}
+
+impl Beyond {
+    /// It is exported where the configuration says so; else, or where that fails, its guest is lost. A run that stores nothing exports nothing.
+    fn settle(self, one: &mut One, policy: &Policy) {
+        let Self { what, why, wanted } = self;
+        let how = policy.incus.as_ref();
+        let Some(how) = how else {
+            return one.lose(&format!(
+                "{why}: have it exported (`[guests.incus]`), or keep what `incus export` writes where it is captured"
+            ));
+        };
+        if policy.records.is_none() {
+            return one.note(format!("{why}: a backup has it exported to {}", how.export.display()));
+        }
+        let program = exec::find("incus").unwrap_or_else(|| "incus".into());
+        match wanted.export(how, &program, policy.stop.clone()) {
+            Ok(file) => {
+                one.note(format!("its {what} is exported to {}, which Incus imports", file.display()));
+                one.parts.push(Part::needed(format!("export of its {what}"), file));
+            }
+            Err(error) => one.lose(&format!("{why}, and it could not be exported: {error}")),
+        }
+    }
+}
+
+/// A guest, and what of it is to be exported.
+fn one(instance: &Instance, pools: &[Pool]) -> (One, Vec<Beyond>) {
     let name = printable(&instance.name);
     let id = match instance.project.as_str() {
         "" | "default" => name.clone(),
@@ -67,7 +112,7 @@ fn one(instance: &Instance, pools: &[Pool]) -> One {
     let kind = if instance.is_machine() { GuestKind::Machine } else { GuestKind::Container };
     let mut one = One::new(id, &name, kind);
     one.guest.starts = instance.starts();
-    let export = format!("keep what `incus export {name} FILE --instance-only` writes where it is captured");
+    let mut beyond = Vec::new();
     for disk in instance.disks() {
         let what = format!("disk {}", printable(&disk.name));
         let Some(pool) = disk.pool else {
@@ -79,27 +124,32 @@ fn one(instance: &Instance, pools: &[Pool]) -> One {
             one.lose(&format!("its {what} lies on the pool {}, of which Incus tells nothing", printable(&pool)));
             continue;
         };
+        let wanted = match &disk.source {
+            Some(volume) => Wanted::volume(&instance.project, &pool.name, volume),
+            None => Wanted::instance(&instance.project, &instance.name),
+        };
         match (pool.driver.as_str(), pool.source()) {
             ("dir" | "btrfs", folder)
                 if folder.starts_with('/') && !is_image(folder) && !folder.starts_with("/dev/") =>
             {
                 one.parts.push(Part::needed(what.clone(), folder));
                 if instance.is_machine() && instance.runs() {
-                    one.lose(&format!("its {what} is an image that it writes to: stop it for the backup, or {export}"));
+                    let why = format!("its {what} is an image that it writes to: stop it for the backup");
+                    beyond.push(Beyond { what, why, wanted });
                 }
             }
-            (driver, source) => one.lose(&format!(
-                "its {what} lies on the pool {} ({}, {}), of whose content the snapshot holds no sound state: {export}",
-                printable(&pool.name),
-                printable(driver),
-                printable(source)
-            )),
+            (driver, source) => {
+                let why = format!(
+                    "its {what} lies on the pool {} ({}, {}), of whose content the snapshot holds no sound state",
+                    printable(&pool.name),
+                    printable(driver),
+                    printable(source)
+                );
+                beyond.push(Beyond { what, why, wanted });
+            }
         }
     }
-    if instance.runs() && one.lost.is_none() {
-        one.note("it runs: its files are captured while it writes to them");
-    }
-    one
+    (one, beyond)
 }
 
 /// Whether a pool lies in a file of its own, mounted as a loop.
@@ -124,13 +174,10 @@ mod tests {
             preseed: "config: {}\n".to_owned(),
         };
         let mut found = Found::new(PlatformKind::Incus);
-        fill(&mut found, told);
+        fill(&mut found, told, &Policy::default());
         let [mail, desk] = &found.guests[..] else { panic!("two guests") };
         let lost = mail.lost.as_ref().unwrap();
-        assert!(
-            lost.contains("disk data") && lost.contains("incus export mail") && !lost.contains("disk root"),
-            "{lost}"
-        );
+        assert!(lost.contains("disk data") && lost.contains("incus export") && !lost.contains("disk root"), "{lost}");
         assert!(desk.lost.is_none() && desk.guest.id == "home:desk");
         assert_eq!(desk.parts.iter().filter(|part| part.needed).count(), 1);
         assert_eq!(found.exports[0].name, "preseed.yaml");
@@ -141,7 +188,8 @@ mod tests {
         let list = LIST.replace("Stopped", "Running");
         let instances: Vec<Instance> = serde_json::from_str(&list).unwrap();
         let pools: Vec<Pool> = serde_json::from_str(POOLS).unwrap();
-        assert!(one(&instances[1], &pools).lost.unwrap().contains("stop it"));
+        let (_, beyond) = one(&instances[1], &pools);
+        assert!(beyond[0].why.contains("stop it"));
     }
 
     #[test]

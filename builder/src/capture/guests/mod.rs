@@ -9,7 +9,7 @@ pub mod digests;
 mod docker;
 mod engine;
 mod exports;
-mod incus;
+pub mod incus;
 mod libvirt;
 mod lxc;
 mod offline;
@@ -50,6 +50,8 @@ pub struct Policy {
     pub snapshot: bool,
     /// Whether vzdump is started for guests of Proxmox, and how.
     pub vzdump: Option<vzdump::Vzdump>,
+    /// Whether Incus is to export what lies on its pools, and how.
+    pub incus: Option<incus::Exporting>,
     /// Becomes true when the run is to end early.
     pub stop: Option<Flag>,
     /// Guests that the rescue itself is to bring back, before the first start.
@@ -67,6 +69,7 @@ impl Default for Policy {
             libvirt: None,
             snapshot: false,
             vzdump: None,
+            incus: None,
             stop: None,
             offline: Vec::new(),
             records: None,
