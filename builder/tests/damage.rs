@@ -10,6 +10,7 @@
 mod action;
 #[path = "damage/lab.rs"]
 mod lab;
+mod lasting;
 #[path = "damage/signed.rs"]
 mod signed;
 

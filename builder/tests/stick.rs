@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the verdict")]
 
 mod host;
+mod lasting;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -34,6 +35,7 @@ fn stick() -> &'static Host {
     static STICK: OnceLock<Host> = OnceLock::new();
     STICK.get_or_init(|| {
         let host = host();
+        lasting::until_the_end(&host.path(""));
         let made =
             host.run(&["create", "stick.img", "--yes", "--size", "2G", "--compress", "zstd", "--source", "tree"]);
         let said = String::from_utf8_lossy(&made.stderr);

@@ -1,5 +1,7 @@
 //! One test for each kind of difference: an image is changed in one thing, and exactly that must be found.
 
+#[path = "../../tests/lasting/mod.rs"]
+mod lasting;
 mod setting;
 
 use std::fs::{self, File};

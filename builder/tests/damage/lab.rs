@@ -9,6 +9,8 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::lasting;
+
 /// Name of the host in the vault.
 pub const HOST: &str = "node";
 
@@ -62,6 +64,7 @@ pub fn base() -> &'static Lab {
     static BASE: OnceLock<Lab> = OnceLock::new();
     BASE.get_or_init(|| {
         let lab = Lab { folder: scratch() };
+        lasting::until_the_end(lab.folder.path());
         let tree = lab.path("tree");
         fs::create_dir_all(tree.join("folder/deep")).unwrap();
         for at in 0..6 {

@@ -15,6 +15,7 @@ use manifest::{Manifest, Scope, Serial};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use vault::{Backup, Contents, FolderStore, Identities, InitOptions, Vault};
 
+use super::lasting;
 use crate::attest::{Attestation, Image, Input, Verdict, attest};
 use crate::capture::coverage::coverage;
 use crate::capture::{content, table};
@@ -122,6 +123,7 @@ fn make_source(root: &Path) {
 impl Setting {
     fn make() -> Self {
         let folder = tempfile::tempdir().unwrap();
+        lasting::until_the_end(folder.path());
         let source = folder.path().join("source");
         fs::create_dir(&source).unwrap();
         make_source(&source);
