@@ -17,9 +17,12 @@ pub(super) fn reached(
 ) -> Vec<PathBuf> {
     // A folder before what lies in it.
     cross.sort();
+    let themselves = over_themselves(mounts);
+    let mut visible = visible(mounts);
+    visible.retain(|entry| entry.path != "/" && !themselves.contains(entry));
     let mut reached: Vec<PathBuf> = Vec::new();
     for place in cross {
-        match hindrance(mounts, &reached, &place) {
+        match hindrance(&visible, &reached, &place) {
             None => reached.push(place),
             Some(above) => lose(&place, &above, coverage, gaps),
         }
@@ -28,12 +31,11 @@ pub(super) fn reached(
 }
 
 /// What lies between `/` and a mount point and is not archived.
-fn hindrance(mounts: &[MountEntry], reached: &[PathBuf], place: &Path) -> Option<String> {
+fn hindrance(mounts: &[&MountEntry], reached: &[PathBuf], place: &Path) -> Option<String> {
     let text = place.to_string_lossy();
-    let themselves = over_themselves(mounts);
-    let mut above = visible(mounts).into_iter().filter(|entry| {
-        let inner = entry.path != "/" && entry.path != text && on_the_way(&entry.path, &text);
-        inner && !themselves.contains(entry) && !reached.iter().any(|other| other == Path::new(&entry.path))
+    let mut above = mounts.iter().filter(|entry| {
+        let inner = entry.path != text && on_the_way(&entry.path, &text);
+        inner && !reached.iter().any(|other| other == Path::new(&entry.path))
     });
     let left_out = || {
         let defaults: Vec<String> = exclusions::defaults().into_iter().map(|exclusion| exclusion.pattern).collect();
