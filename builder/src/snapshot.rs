@@ -111,7 +111,7 @@ fn store(
     let finished = finished?;
     let outcome = still.as_ref().map(Still::close).unwrap_or_default();
     let sources = sources(&subject, &finished, still.as_ref(), &outcome);
-    subject.problems.extend(mounts::problems(&subject, &finished, &outcome));
+    subject.problems.extend(mounts::problems(&subject, &finished, &outcome, &context.config.waive));
     subject.problems.extend(outcome.wrong.into_iter().map(|(object, what)| Problem { object, what }));
     let wrong = subject.aside.close();
     subject.problems.extend(wrong.into_iter().map(|what| Problem { object: "guests".to_owned(), what }));

@@ -69,12 +69,18 @@ impl fmt::Display for Barred {
 }
 
 impl Present {
-    /// What a person types to name this disk: its serial number, its world wide name where it has none, or the kernel's name.
+    /// What names this disk whatever else is plugged in: its serial number, or its world wide name where it has none.
     #[must_use]
-    pub fn handle(&self) -> &str {
+    pub fn name(&self) -> Option<&str> {
         // Some drives build theirs of blanks, which nobody can type.
         let wwn = self.disk.wwn.as_deref().filter(|wwn| !wwn.contains(char::is_whitespace));
-        self.disk.serial.as_deref().or(wwn).unwrap_or(&self.path)
+        self.disk.serial.as_deref().or(wwn)
+    }
+
+    /// What a person types to name this disk: its name, or the kernel's where it has none.
+    #[must_use]
+    pub fn handle(&self) -> &str {
+        self.name().unwrap_or(&self.path)
     }
 
     /// A disk that may be chosen without having been named: not barred, not removable, not on USB.
@@ -102,6 +108,30 @@ pub fn drop_shared_serials(present: &mut [Present]) {
     for (disk, _) in present.iter_mut().zip(shared).filter(|(_, shared)| *shared) {
         disk.disk.serial = None;
     }
+}
+
+/// Whether a recorded disk is a present one, by the names that are its own.
+fn is_same(layout: &Layout, recorded: &Disk, present: &Disk) -> bool {
+    let serial = recorded.serial.is_some() && recorded.serial == present.serial && !shares_serial(layout, recorded);
+    serial || (recorded.wwn.is_some() && recorded.wwn == present.wwn)
+}
+
+/// Whether other recorded disks have this one's serial number, so that it names none of them.
+fn shares_serial(layout: &Layout, disk: &Disk) -> bool {
+    is_shared(disk, layout.disks().map(|(_, disk)| disk))
+}
+
+/// Refuses a serial number that several recorded disks have: it names a RAID controller and none of its volumes.
+pub(crate) fn refuse_shared(layout: &Layout, name: &str) -> Result<(), MatchError> {
+    let alike: Vec<String> = layout
+        .disks()
+        .filter(|(_, disk)| disk.serial.as_deref() == Some(name) && shares_serial(layout, disk))
+        .map(|(node, disk)| format!("{} ({})", node.path, disk.wwn.as_deref().unwrap_or_default()))
+        .collect();
+    if alike.is_empty() {
+        return Ok(());
+    }
+    Err(MatchError::SharedSerial { serial: name.to_owned(), disks: alike.join(", ") })
 }
 
 /// Whether several disks have this one's serial number, and each a world wide name that no other of them has.
@@ -194,6 +224,14 @@ pub enum MatchError {
         /// The disks.
         disks: String,
     },
+    /// A serial number that several recorded disks have.
+    #[error("the serial number {serial:?} was that of {disks}: use the world wide name, in parentheses, instead")]
+    SharedSerial {
+        /// The serial number.
+        serial: String,
+        /// The recorded disks.
+        disks: String,
+    },
     /// A recorded disk that was named is not in the snapshot, or was named twice.
     #[error("the snapshot has no disk {0:?} that is still without a place")]
     NoSuchRecorded(String),
@@ -223,7 +261,10 @@ impl MatchError {
     /// Whether naming a disk can answer it: then somebody is asked, and otherwise it is the end.
     #[must_use]
     pub fn asks(&self) -> bool {
-        matches!(self, Self::Ambiguous { .. } | Self::NoCandidate { .. } | Self::NoSuchTarget { .. })
+        matches!(
+            self,
+            Self::Ambiguous { .. } | Self::NoCandidate { .. } | Self::NoSuchTarget { .. } | Self::SharedSerial { .. }
+        )
     }
 }
 
@@ -240,13 +281,16 @@ pub fn match_disks(
     choices: &[Choice],
 ) -> Result<Vec<Match>, MatchError> {
     let recorded = wanted.iter().filter_map(|id| layout.node(id)).filter_map(Recorded::new).collect();
-    let mut matching = Matching { present, recorded, pool: Vec::new(), found: Vec::new() };
+    let mut matching = Matching { layout, present, recorded, pool: Vec::new(), found: Vec::new() };
     if choices.is_empty() {
-        matching.pool = present.iter().filter(|disk| disk.barred.is_none()).collect();
+        let is_other = |disk: &Disk| {
+            layout.disks().any(|(node, other)| !wanted.contains(&node.id) && is_same(layout, other, disk))
+        };
+        let may_be = |disk: &&Present| disk.barred.is_none() && !is_other(&disk.disk);
+        matching.pool = present.iter().filter(may_be).collect();
     }
     matching.place_choices(choices)?;
-    let recorded: Vec<&Disk> = matching.recorded.iter().map(|wanted| wanted.disk).collect();
-    let own_serial = |wanted: &'_ Disk| !is_shared(wanted, recorded.iter().copied());
+    let own_serial = |wanted: &'_ Disk| !shares_serial(layout, wanted);
     matching.by_name(
         Why::Serial,
         |wanted| wanted.serial.as_deref().filter(|_| own_serial(wanted)),
@@ -289,6 +333,7 @@ impl fmt::Display for Recorded<'_> {
 }
 
 struct Matching<'a> {
+    layout: &'a Layout,
     present: &'a [Present],
     recorded: Vec<Recorded<'a>>,
     /// Present disks that may still be given away.
@@ -303,8 +348,12 @@ impl<'a> Matching<'a> {
             match &choice.recorded {
                 None => self.pool.push(disk),
                 Some(name) => {
-                    let fits =
-                        |wanted: &Recorded| wanted.disk.serial.as_deref() == Some(name) || wanted.node.id.0 == *name;
+                    refuse_shared(self.layout, name)?;
+                    let fits = |wanted: &Recorded| {
+                        wanted.disk.serial.as_deref() == Some(name)
+                            || wanted.disk.wwn.as_deref() == Some(name)
+                            || wanted.node.id.0 == *name
+                    };
                     let place = self.recorded.iter().position(fits);
                     let place = place.ok_or_else(|| MatchError::NoSuchRecorded(name.clone()))?;
                     self.give(place, disk, Why::Named);
@@ -321,7 +370,9 @@ impl<'a> Matching<'a> {
     }
 
     fn named(&self, handle: &str) -> Result<&'a Present, MatchError> {
-        let fitting: Vec<&Present> = self.present.iter().filter(|disk| disk.handle() == handle).collect();
+        let is_named = |disk: &&Present| disk.handle() == handle || disk.disk.wwn.as_deref() == Some(handle);
+        let fitting: Vec<&Present> = self.present.iter().filter(is_named).collect();
+        refuse_shared(self.layout, handle)?;
         match fitting.as_slice() {
             [] => Err(MatchError::NoSuchTarget { target: handle.to_owned(), present: list(self.present) }),
             [disk] => match disk.barred {

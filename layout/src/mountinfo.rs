@@ -68,6 +68,13 @@ impl MountEntry {
     }
 }
 
+impl MountEntry {
+    /// Whether it shows a folder of a filesystem. Subvolumes of btrfs and datasets of ZFS are none.
+    fn is_second_view(&self) -> bool {
+        self.root != "/" && !matches!(self.fstype.as_str(), "btrfs" | "zfs")
+    }
+}
+
 /// Reads mountinfo; lines that do not have its shape are passed over. Bytes that are not UTF-8 become U+FFFD.
 #[must_use]
 pub fn parse(bytes: &[u8]) -> Vec<MountEntry> {
@@ -128,14 +135,23 @@ fn reached(root: &MountEntry, children: &BTreeMap<u64, Vec<&MountEntry>>, path: 
     at.id
 }
 
-/// Where `path` lies in the first mount of its filesystem, where a bind mount shows it a second time. btrfs and ZFS show parts of themselves by design.
+/// Whether what is mounted at `entry` is reached only through memory (`/run`), or through a folder that shows a second time: an archive of the host does
+/// not come there.
 #[must_use]
-pub fn first_view(entries: &[MountEntry], path: &str) -> String {
-    let visible = visible(entries);
+pub fn is_aside(entry: &MountEntry, visible: &[&MountEntry], themselves: &[&MountEntry]) -> bool {
+    visible.iter().any(|above| {
+        let is_above = above.path != "/" && above.path != entry.path && on_the_way(&above.path, &entry.path);
+        is_above && (above.is_pseudo() || (above.is_second_view() && !themselves.contains(above)))
+    })
+}
+
+/// Where `path` lies in the first of the visible mounts of its filesystem, where a bind mount shows it a second time. btrfs and ZFS show parts of themselves by design.
+#[must_use]
+pub fn first_view(visible: &[MountEntry], path: &str) -> String {
     let above = visible.iter().filter(|entry| on_the_way(&entry.path, path)).max_by_key(|entry| entry.path.len());
-    let bound = above.filter(|entry| entry.root != "/" && !matches!(entry.fstype.as_str(), "btrfs" | "zfs"));
+    let bound = above.filter(|entry| entry.is_second_view());
     let Some(entry) = bound else { return path.to_owned() };
-    let holds = |other: &&&MountEntry| other.number == entry.number && on_the_way(&other.root, &entry.root);
+    let holds = |other: &&MountEntry| other.number == entry.number && on_the_way(&other.root, &entry.root);
     let first = visible.iter().filter(holds).min_by_key(|other| other.root.len());
     first.map_or_else(
         || path.to_owned(),
@@ -259,11 +275,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_reached_through_memory_or_a_second_view_is_aside() {
+        let text = b"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:7 / /run rw - tmpfs tmpfs rw\n3 2 8:2 / /run/media/x rw - ext4 /dev/sdb1 rw\n\
+                     4 1 8:1 /data/srv /srv rw - ext4 /dev/sda1 rw\n5 4 8:3 / /srv/db rw - ext4 /dev/sdc1 rw\n\
+                     6 1 8:3 / /data/srv/db rw - ext4 /dev/sdc1 rw\n7 1 8:1 /st /st rw - ext4 /dev/sda1 rw\n\
+                     8 7 8:4 / /st/disk rw - ext4 /dev/sdd1 rw\n";
+        let entries = parse(text);
+        let (visible, themselves) = (visible(&entries), over_themselves(&entries));
+        let aside = visible.iter().filter(|entry| is_aside(entry, &visible, &themselves));
+        assert_eq!(aside.map(|entry| entry.id).collect::<Vec<_>>(), [3, 5]);
+    }
+
+    #[test]
     fn what_a_bind_mount_shows_lies_where_its_filesystem_is_mounted() {
         let text = b"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 8:2 / /data rw - ext4 /dev/sdb1 rw\n\
                      3 1 8:2 /images /var/lib/images rw - ext4 /dev/sdb1 rw\n4 1 8:1 /srv /mnt rw - ext4 /dev/sda1 rw\n\
                      5 1 0:30 /@home /home rw - btrfs /dev/sdc rw\n6 1 8:9 /x /lost rw - ext4 /dev/sdd rw\n";
-        let entries = parse(text);
+        let entries: Vec<MountEntry> = visible(&parse(text)).into_iter().cloned().collect();
         for (path, lies) in [
             ("/var/lib/images/a.qcow2", "/data/images/a.qcow2"),
             ("/var/lib/images", "/data/images"),

@@ -17,11 +17,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::blocks::Volume;
 use crate::btrfs::Btrfs;
+use crate::disk::Disk;
 use crate::ext::Ext;
 use crate::graph::{Kind, Layout, Mount, Node, NodeId};
 use crate::luks::Luks;
 use crate::lvm::{Form, LogicalVolume, PhysicalVolume};
-use crate::matching::{Choice, MatchError, NO_DISK, Present, match_disks};
+use crate::matching::{Choice, MatchError, NO_DISK, Present, match_disks, refuse_shared};
 use crate::md::Array;
 use crate::solve::SolveError;
 use crate::swap::Swap;
@@ -179,7 +180,9 @@ fn left_out(layout: &Layout, choices: &[Choice]) -> Result<Vec<NodeId>, MatchErr
     let left = choices.iter().filter(|choice| choice.target == NO_DISK);
     left.map(|choice| {
         let name = choice.recorded.as_deref().unwrap_or_default();
-        let found = layout.disks().find(|(node, disk)| node.id.0 == name || disk.serial.as_deref() == Some(name));
+        refuse_shared(layout, name)?;
+        let is_named = |disk: &Disk| [&disk.serial, &disk.wwn].into_iter().any(|known| known.as_deref() == Some(name));
+        let found = layout.disks().find(|(node, disk)| node.id.0 == name || is_named(disk));
         found.map(|(node, _)| node.id.clone()).ok_or_else(|| MatchError::NoSuchRecorded(name.to_owned()))
     })
     .collect()
@@ -233,9 +236,9 @@ fn wanted_disks(layout: &Layout, restores: &dyn Fn(&NodeId) -> bool) -> Vec<Node
 }
 
 impl Plan {
-    /// Serial numbers of the disks that are written to.
-    pub fn target_serials(&self) -> impl Iterator<Item = Option<&str>> {
-        self.disks.iter().map(|disk| disk.target.disk.serial.as_deref())
+    /// Names of the disks that are written to: serial numbers, or world wide names.
+    pub fn target_names(&self) -> impl Iterator<Item = Option<&str>> {
+        self.disks.iter().map(|disk| disk.target.name())
     }
 }
 

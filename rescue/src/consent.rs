@@ -93,7 +93,7 @@ impl Order {
             stick: &awake.root.stick,
             host_name: &awake.root.host_name,
             product: awake.product.as_deref(),
-            targets: plan.map_or_else(own, |plan| plan.target_serials().collect()),
+            targets: plan.map_or_else(own, |plan| plan.target_names().collect()),
             snapshot: self.snapshot(trusted),
             newest: trusted.newest(),
             now: Timestamp::now(),

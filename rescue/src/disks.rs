@@ -75,7 +75,9 @@ fn describe(name: &str, is_stick: bool) -> Present {
         transport: transport(&sys),
         logical_sector,
         physical_sector: number(&sys.join("queue/physical_block_size")).unwrap_or(512) as u32,
-        removable: sysfs(sys.join("removable")).as_deref() == Some("1"),
+        // A card in a slot is not called removable, and is.
+        removable: sysfs(sys.join("removable")).as_deref() == Some("1")
+            || sysfs(sys.join("device/type")).as_deref() == Some("SD"),
         rotational: sysfs(sys.join("queue/rotational")).as_deref() == Some("1"),
         // What is on it stands in `holds`; the old table is of no use to the planner.
         table: Table::None,

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::screen::{Screen, Stage};
 use crate::stick::Stick;
 use crate::stop::{Code, OrStop, Result, Stop};
-use crate::{disks, kernel};
+use crate::{disks, kernel, modules};
 
 /// Devices that hold nothing of the machine: memory, loops, optical media, floppies, network devices without a server.
 const NOTHING: [&str; 6] = ["ram", "zram", "loop", "sr", "fd", "nbd"];
@@ -21,6 +21,7 @@ const NOTHING: [&str; 6] = ["ram", "zram", "loop", "sr", "fd", "nbd"];
 /// 30 when a target is not the disk that was planned for or is in use, or a device cannot be protected.
 pub fn guard(screen: &Screen, stick: &Stick, plan: &Plan) -> Result<()> {
     screen.stage(Stage::Apply);
+    modules::enough();
     check_targets(stick, plan)?;
     let writable = writable(stick, plan);
     let mut protected = Vec::new();

@@ -12,6 +12,7 @@ use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub use index::Index;
@@ -113,13 +114,21 @@ pub fn demand(name: &str) -> Result<(), String> {
 /// Between two looks for devices that came later.
 const LATER: Duration = Duration::from_millis(500);
 
+/// No more drivers are loaded.
+static ENOUGH: AtomicBool = AtomicBool::new(false);
+
+/// Ends what [`keep_up`] does: from here on no disk may come that the guard has not seen.
+pub fn enough() {
+    ENOUGH.store(true, Ordering::SeqCst);
+}
+
 /// Loads drivers for what is plugged in from now on: a keyboard, the medium with the key.
 pub fn keep_up(mut loader: Loader) {
     // The kernel counts what it tells of devices that come and go.
     let count = || kernel::sysfs("/sys/kernel/uevent_seqnum");
     std::thread::spawn(move || {
         let mut known = None;
-        loop {
+        while !ENOUGH.load(Ordering::SeqCst) {
             let now = count();
             if now != known {
                 known = now;

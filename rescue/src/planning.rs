@@ -56,7 +56,7 @@ pub fn plan_asking(screen: &Screen, stick: &Stick, snapshot: &Snapshot) -> Resul
         if !open || choices.len() > 16 {
             return Err(stop(error));
         }
-        if let PlanError::Match(MatchError::NoSuchTarget { .. }) = &error {
+        if let PlanError::Match(MatchError::NoSuchTarget { .. } | MatchError::SharedSerial { .. }) = &error {
             choices.pop();
         }
         screen.say(&error.to_string());

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use layout::Layout;
 use layout::mountinfo::{MountEntry, on_the_way, over_themselves, visible};
-use manifest::host::Gap;
+use manifest::host::{Coverage, Gap};
 use rustix::fs::CWD;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
@@ -17,7 +17,7 @@ use rustix::mount::{
 };
 
 use super::source::Source;
-use super::{exclusions, gap};
+use super::{Options, exclusions, gap};
 
 /// Folders that are looked into before a tree counts as one with files.
 const MOST_FOLDERS: usize = 10_000;
@@ -49,14 +49,21 @@ impl Aside {
     }
 }
 
-/// Folders that something is mounted over though they hold something: a filesystem, or another folder of one.
-pub(super) fn below_mounts(source: &Source, layout: &Layout, mounts: &[MountEntry], gaps: &mut Vec<Gap>) {
+/// Folders of captured filesystems that something is mounted over though they hold something: a filesystem, or another folder of one.
+pub(super) fn below_mounts(
+    source: &Source,
+    layout: &Layout,
+    coverage: &Coverage,
+    options: &Options,
+    mounts: &[MountEntry],
+    gaps: &mut Vec<Gap>,
+) {
     if !source.is_live() {
         return;
     }
     let themselves = over_themselves(mounts);
-    let left_out: Vec<String> = exclusions::defaults().into_iter().map(|exclusion| exclusion.pattern).collect();
-    let is_left_out = |path: &str| left_out.iter().any(|above| on_the_way(above, path));
+    let left_out = exclusions::of(options, &[], &[]);
+    let is_left_out = |path: &str| left_out.iter().any(|above| on_the_way(&above.pattern, path));
     // Memory in the place of a folder: log2ram and its like.
     let in_memory = |entry: &MountEntry| matches!(entry.fstype.as_str(), "tmpfs" | "ramfs");
     let over = visible(mounts).into_iter().filter(|entry| !entry.is_pseudo() || in_memory(entry));
@@ -64,7 +71,8 @@ pub(super) fn below_mounts(source: &Source, layout: &Layout, mounts: &[MountEntr
     for mount in over.filter(|entry| entry.path != "/") {
         let above =
             layout.mounts.iter().filter(|other| other.path != mount.path && on_the_way(&other.path, &mount.path));
-        let Some(parent) = above.max_by_key(|other| other.path.len()) else { continue };
+        let parent = above.max_by_key(|other| other.path.len()).filter(|parent| coverage.restores(&parent.node));
+        let Some(parent) = parent else { continue };
         let inside = mount.path.strip_prefix(parent.path.trim_end_matches('/')).unwrap_or(&mount.path);
         // Without the right to look, or on a kernel before 5.2, nothing can be said.
         let Ok(aside) = Aside::of_mount(&source.path(&parent.path)) else { continue };

@@ -23,7 +23,7 @@ mod identity;
 mod luks;
 pub mod namespace;
 mod network;
-mod pattern;
+pub(crate) mod pattern;
 mod quotas;
 mod reach;
 mod source;
@@ -35,8 +35,9 @@ mod zfs;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use layout::mountinfo::MountEntry;
 use layout::{Bytes, Kind, Layout, crypttab, fstab, mountinfo, probe};
-use manifest::host::{Exclusion, Gap, Host, SwapFile};
+use manifest::host::{Coverage, Exclusion, Gap, Host, SwapFile};
 
 use self::source::Source;
 
@@ -154,9 +155,6 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     }
     measure_mounted(&source, &mut layout);
     btrfs::look_aside(&source, &mut layout, &mut gaps);
-    hidden::below_mounts(&source, &layout, &mounts, &mut gaps);
-    gaps.extend(quotas::limits(&layout));
-    gaps.extend(quotas::encrypted(&source, &layout));
     let (containers, private) = luks::keep(&source, &mut layout, &crypttab, options.volume_keys, &mut gaps);
 
     let theirs = guests.take_out(&mut layout);
@@ -164,6 +162,7 @@ pub fn host(options: &Options) -> anyhow::Result<Captured> {
     coverage.items.extend(theirs);
     let volumes = blocks::take_in(&layout, &mut coverage, &options.blocks, &mut gaps);
     let cross = reach::reached(&mounts, coverage::crossed(&layout, &coverage), &mut coverage, &mut gaps);
+    gaps.extend(beside_files(&source, &layout, options, &mounts, &mut coverage));
     let still = still::Plan::new(options, &layout, &cross, source.is_live());
     let swap_files: Vec<SwapFile> = swaps
         .into_iter()
@@ -220,6 +219,26 @@ fn measure_mounted(source: &Source, layout: &mut Layout) {
             }
         }
     }
+}
+
+/// What captured filesystems have beside the files that are archived. It may be waived by the name that it is told by.
+fn beside_files(
+    source: &Source,
+    layout: &Layout,
+    options: &Options,
+    mounts: &[MountEntry],
+    coverage: &mut Coverage,
+) -> Vec<Gap> {
+    let mut gaps = Vec::new();
+    hidden::below_mounts(source, layout, coverage, options, mounts, &mut gaps);
+    gaps.extend(quotas::limits(layout, coverage));
+    gaps.extend(quotas::encrypted(source, layout, coverage));
+    gaps.retain(|gap| {
+        let waiver = options.waivers.iter().find(|waiver| pattern::fits(&waiver.pattern, &gap.what));
+        coverage.unused_waivers.retain(|unused| waiver.is_none_or(|waiver| waiver.pattern != *unused));
+        waiver.is_none()
+    });
+    gaps
 }
 
 /// Programs without which a stick that this host makes cannot make this layout again.

@@ -1,7 +1,7 @@
 //! Patterns in waivers: `*` stands for any characters, `?` for one.
 
 /// Whether the whole of `text` fits `pattern`.
-pub(super) fn fits(pattern: &str, text: &str) -> bool {
+pub(crate) fn fits(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
     // Where the last star was, and how much of the text it has taken.

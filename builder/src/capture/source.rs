@@ -1,24 +1,27 @@
 //! Reading the small files of a host, below its root. A file that is missing or unreadable is `None`.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use layout::mountinfo;
+use layout::mountinfo::{self, MountEntry};
 
 /// A host's files.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
     root: PathBuf,
     at_rest: bool,
+    /// What was mounted when it was first asked for.
+    visible: OnceLock<Vec<MountEntry>>,
 }
 
 impl Source {
     pub(super) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), at_rest: false }
+        Self { root: root.to_owned(), at_rest: false, visible: OnceLock::new() }
     }
 
     /// A host whose tools are not used, though it may be the running system.
     pub(super) fn at_rest(root: &Path) -> Self {
-        Self { root: root.to_owned(), at_rest: true }
+        Self { root: root.to_owned(), at_rest: true, visible: OnceLock::new() }
     }
 
     /// Whether what runs on it does not matter.
@@ -81,8 +84,11 @@ impl Source {
     /// Where the file that a path leads to lies: on the filesystem itself, where a bind mount shows it.
     pub(super) fn lies(&self, path: impl AsRef<Path>) -> Option<PathBuf> {
         let real = self.real(path)?;
-        let table = self.bytes("/proc/self/mountinfo").unwrap_or_default();
-        let seen = real.to_str().map(|real| mountinfo::first_view(&mountinfo::parse(&table), real).into());
+        let visible = self.visible.get_or_init(|| {
+            let table = mountinfo::parse(&self.bytes("/proc/self/mountinfo").unwrap_or_default());
+            mountinfo::visible(&table).into_iter().cloned().collect()
+        });
+        let seen = real.to_str().map(|real| mountinfo::first_view(visible, real).into());
         Some(seen.unwrap_or(real))
     }
 }

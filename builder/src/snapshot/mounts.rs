@@ -9,15 +9,21 @@ use manifest::Problem;
 use vault::{EntryPath, Finished};
 
 use super::Subject;
+use crate::capture::pattern::fits;
 use crate::capture::still::Outcome;
+use crate::config::Waiver;
 
 /// What is wrong, once the tree is read.
-pub(super) fn problems(subject: &Subject, finished: &Finished, outcome: &Outcome) -> Vec<Problem> {
+pub(super) fn problems(subject: &Subject, finished: &Finished, outcome: &Outcome, waived: &[Waiver]) -> Vec<Problem> {
     let table = std::fs::read("/proc/self/mountinfo").map(|text| mountinfo::parse(&text)).unwrap_or_default();
     let visible = mountinfo::visible(&table);
     match (&subject.host, &subject.nothing) {
         (Some(_), _) if subject.root == Path::new("/") => missed(subject, finished, outcome, &visible),
-        (None, None) => not_entered(&subject.root, finished, &visible),
+        (None, None) => {
+            let mut found = not_entered(&subject.root, finished, &visible);
+            found.retain(|problem| !waived.iter().any(|waive| fits(&waive.what, &problem.object)));
+            found
+        }
         _ => Vec::new(),
     }
 }
@@ -26,14 +32,15 @@ pub(super) fn problems(subject: &Subject, finished: &Finished, outcome: &Outcome
 fn not_entered(root: &Path, finished: &Finished, visible: &[&MountEntry]) -> Vec<Problem> {
     let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
     let places = finished.foreign.iter().map(|path| root.join(OsStr::from_bytes(path.as_bytes())));
-    let what = "another filesystem is mounted there, and is not in the snapshot: name it as the --source of a snapshot of its own";
+    let what = "another filesystem is mounted there, and is not in the snapshot: name it as the --source of a snapshot of its own, or waive it";
     places.filter(|place| !is_nothing(place, visible)).map(|place| problem(&place, what)).collect()
 }
 
 /// Whether what is mounted there is filled by the kernel, or shows what lies elsewhere, as an overlay and an image do.
 fn is_nothing(place: &Path, visible: &[&MountEntry]) -> bool {
     let entry = visible.iter().find(|entry| Path::new(&entry.path) == place);
-    entry.is_some_and(|entry| entry.is_pseudo() || entry.fstype == "overlay" || entry.source.starts_with("/dev/loop"))
+    // What is not mounted any more was a container's that has ended.
+    entry.is_none_or(|entry| entry.is_pseudo() || entry.fstype == "overlay" || entry.source.starts_with("/dev/loop"))
 }
 
 /// Of a host, each mount that is to be archived was there until the end, and the walk came to it.
@@ -74,8 +81,8 @@ mod tests {
              4 1 0:8 / /srv/app/merged rw - overlay overlay rw\n",
         );
         let visible = mountinfo::visible(&entries);
-        let mut met = vec!["/srv/app/db", "/srv/app/run", "/srv/app/merged", "/srv/app/other"];
+        let mut met = vec!["/srv/app/db", "/srv/app/run", "/srv/app/merged", "/srv/app/gone"];
         met.retain(|place| !is_nothing(Path::new(place), &visible));
-        assert_eq!(met, ["/srv/app/db", "/srv/app/other"]);
+        assert_eq!(met, ["/srv/app/db"]);
     }
 }

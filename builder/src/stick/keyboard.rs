@@ -4,8 +4,6 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-
 /// Where the rescue looks for it, as `loadkeys` reads it; its first line is a comment with its name.
 pub const MAP: &str = "/etc/lifeboat/console.kmap";
 /// The kernel's own layout.
@@ -18,28 +16,28 @@ pub enum Keyboard {
     Usual,
     /// This map.
     Map(Vec<u8>),
-    /// The host has another layout, and this version finds no map for it.
+    /// The host has another layout, and there is no map for it that can be read.
     Unknown,
 }
 
 impl Keyboard {
     /// What the host below `root` has, as console-setup keeps it.
-    ///
-    /// # Errors
-    /// When a map is there and cannot be read.
-    pub fn of(root: &Path) -> anyhow::Result<Self> {
+    pub fn of(root: &Path) -> Self {
         let settings = fs::read_to_string(root.join("etc/default/keyboard")).unwrap_or_default();
         let name = match layout(&settings) {
             Some(name) if name != BUILT_IN => name,
-            _ => return Ok(Self::Usual),
+            _ => return Self::Usual,
         };
-        let Some(path) = cached(root) else { return Ok(Self::Unknown) };
-        let mut text = Vec::new();
-        let file = fs::File::open(&path).with_context(|| format!("opening {}", path.display()))?;
-        let read = flate2::read::MultiGzDecoder::new(file).read_to_end(&mut text);
-        read.with_context(|| format!("reading {}", path.display()))?;
-        Ok(Self::Map([format!("# {name}\n").as_bytes(), &text].concat()))
+        let Some(path) = cached(root) else { return Self::Unknown };
+        // `setupcon` makes a damaged one anew.
+        read(&path).map_or(Self::Unknown, |text| Self::Map([format!("# {name}\n").as_bytes(), &text].concat()))
     }
+}
+
+fn read(path: &Path) -> Option<Vec<u8>> {
+    let mut text = Vec::new();
+    flate2::read::MultiGzDecoder::new(fs::File::open(path).ok()?).read_to_end(&mut text).ok()?;
+    Some(text)
 }
 
 /// `de` of `XKBLAYOUT="de,us"`, with its variant: `de nodeadkeys`.
@@ -89,17 +87,17 @@ mod tests {
         let root =
             host(settings, &["cached_ISO-8859-15_del.kmap.gz", "cached_UTF-8_del.kmap.gz", "cached_setup_font.sh"]);
         let map = b"# de nodeadkeys\ncached_UTF-8_del.kmap.gz".to_vec();
-        assert_eq!(Keyboard::of(root.path()).unwrap(), Keyboard::Map(map));
+        assert_eq!(Keyboard::of(root.path()), Keyboard::Map(map));
     }
 
     #[test]
     fn a_host_with_the_usual_keyboard_needs_no_map_and_one_without_its_map_is_told() {
-        assert_eq!(Keyboard::of(host("XKBLAYOUT=us\n", &[]).path()).unwrap(), Keyboard::Usual);
-        assert_eq!(Keyboard::of(Path::new("/nonexistent")).unwrap(), Keyboard::Usual);
+        assert_eq!(Keyboard::of(host("XKBLAYOUT=us\n", &[]).path()), Keyboard::Usual);
+        assert_eq!(Keyboard::of(Path::new("/nonexistent")), Keyboard::Usual);
         let french = host("XKBLAYOUT='fr'\nXKBVARIANT=''\n", &[]);
-        assert_eq!(Keyboard::of(french.path()).unwrap(), Keyboard::Unknown);
+        assert_eq!(Keyboard::of(french.path()), Keyboard::Unknown);
         let root = host("XKBLAYOUT=de\n", &[]);
         fs::write(root.path().join("etc/console-setup/cached_UTF-8_del.kmap.gz"), "no gzip").unwrap();
-        assert!(Keyboard::of(root.path()).is_err());
+        assert_eq!(Keyboard::of(root.path()), Keyboard::Unknown);
     }
 }

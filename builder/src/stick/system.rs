@@ -288,7 +288,7 @@ fn keyboard(root: &Path, tree: &mut Tree, notes: &mut Vec<String>) -> anyhow::Re
     let lacks = |todo: &str| {
         format!("the stick's keyboard is \"us\", which this host's is not: {todo}, then make the stick anew")
     };
-    match Keyboard::of(root)? {
+    match Keyboard::of(root) {
         Keyboard::Usual => {}
         Keyboard::Unknown => notes.push(lacks("install console-setup and run `setupcon --save-only`")),
         Keyboard::Map(_) if !has_tool(root, "loadkeys") => notes.push(lacks("install kbd")),

@@ -156,6 +156,16 @@ fn doubled_serials_are_refused() {
 }
 
 #[test]
+fn a_recorded_disk_that_is_not_restored_is_no_place_for_another_unless_it_is_named() {
+    let (layout, wanted) = recorded(&[(Some("A"), "m", 100), (Some("B"), "m", 100)]);
+    let new = [present("/dev/b", Some("B"), "m", 100)];
+    let error = match_disks(&layout, &wanted[..1], &new, &[]).unwrap_err();
+    assert!(matches!(error, MatchError::NoCandidate { .. }), "{error}");
+    let found = match_disks(&layout, &wanted[..1], &new, &[named("B", None)]).unwrap();
+    assert_eq!((found[0].path.as_str(), found[0].why), ("/dev/b", Why::Named));
+}
+
+#[test]
 fn a_name_that_is_not_there_lists_what_is() {
     let new = [present("/dev/a", Some("A"), "m", 100)];
     let text = run(&[(Some("A"), "m", 100)], &new, &[named("Q", None)]).unwrap_err().to_string();

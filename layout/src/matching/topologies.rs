@@ -397,6 +397,13 @@ fn names_that_lie() -> Vec<Row> {
             vec![named("w4", None)],
             Writes(&[("/dev/sdb", Why::Named)]),
         ),
+        order(
+            "a RAID controller's serial number is named",
+            vec![by_wwn("C", "w1"), by_wwn("C", "w2")],
+            vec![at("/dev/sda", "C").wwn("w2")],
+            vec![named("C", None)],
+            Asks("use the world wide name"),
+        ),
         row(
             "one of the volumes of a RAID controller is left",
             vec![by_wwn("C", "w1"), by_wwn("C", "w2")],

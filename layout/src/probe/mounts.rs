@@ -5,19 +5,22 @@ use std::collections::BTreeSet;
 use super::Assembly;
 use crate::btrfs::Btrfs;
 use crate::graph::{Kind, Mount, Node, NodeId, Opaque};
-use crate::mountinfo::{MountEntry, on_the_way, visible};
+use crate::mountinfo::{MountEntry, is_aside, over_themselves, visible};
 use crate::units::Bytes;
 
 impl Assembly<'_> {
-    /// One mount for each filesystem, and for each subvolume: its first visible one that shows its root folder, and those in memory (`/run`) only where
-    /// there is no other. Others are second views.
+    /// One mount for each filesystem, and for each subvolume: its first visible one that shows its root folder. One that an archive does not come to
+    /// counts only where its filesystem has no other. Others are second views.
     pub(super) fn add_mounts(&mut self, entries: &[MountEntry]) {
         let mut seen: BTreeSet<String> = BTreeSet::new();
-        let visible = visible(entries);
-        let (pseudo, mut shown): (Vec<&MountEntry>, Vec<&MountEntry>) =
-            visible.into_iter().partition(|entry| entry.is_pseudo());
-        shown.sort_by_key(|entry| pseudo.iter().any(|above| above.path != "/" && on_the_way(&above.path, &entry.path)));
-        for entry in &shown {
+        let (visible, themselves) = (visible(entries), over_themselves(entries));
+        let mut shown: Vec<(bool, &MountEntry)> = visible
+            .iter()
+            .filter(|entry| !entry.is_pseudo())
+            .map(|entry| (is_aside(entry, &visible, &themselves), *entry))
+            .collect();
+        shown.sort_by_key(|(aside, _)| *aside);
+        for (aside, entry) in shown {
             // A snapshot that somebody looked into.
             if entry.fstype == "zfs" && entry.source.contains('@') {
                 continue;
@@ -37,7 +40,8 @@ impl Assembly<'_> {
                 (Some(node), Some(subvolume)) => format!("{node}/{subvolume}"),
                 _ => key,
             };
-            if seen.contains(&key) || (described && entry.root != "/" && subvolume.is_none()) {
+            let elsewhere = aside && self.layout.mounts.iter().any(|mount| Some(&mount.node) == node.as_ref());
+            if elsewhere || seen.contains(&key) || (described && entry.root != "/" && subvolume.is_none()) {
                 continue;
             }
             seen.insert(key);

@@ -3,6 +3,9 @@
 
 mod export;
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 pub use export::Incus as Exporting;
 use export::Wanted;
 use guests::incus::{Instance, Pool};
@@ -59,10 +62,11 @@ fn ask() -> Result<Told, String> {
 
 fn fill(found: &mut Found, told: Told, policy: &Policy) {
     found.exports.push(Export { name: "preseed.yaml".to_owned(), text: told.preseed });
+    let mut done = BTreeMap::new();
     for instance in &told.instances {
         let (mut one, beyond) = one(instance, &told.pools);
         for disk in beyond {
-            disk.settle(&mut one, policy);
+            disk.settle(&mut one, policy, &mut done);
         }
         if instance.runs() && one.lost.is_none() {
             one.note("it runs: its files are captured while it writes to them, but for what is exported");
@@ -80,7 +84,8 @@ struct Beyond {
 
 impl Beyond {
     /// It is exported where the configuration says so; else, or where that fails, its guest is lost. A run that stores nothing exports nothing.
-    fn settle(self, one: &mut One, policy: &Policy) {
+    /// `done` is what this run has exported: a volume may be of several instances.
+    fn settle(self, one: &mut One, policy: &Policy, done: &mut BTreeMap<Wanted, Result<PathBuf, String>>) {
         let Self { what, why, wanted } = self;
         let how = policy.incus.as_ref();
         let Some(how) = how else {
@@ -92,7 +97,10 @@ impl Beyond {
             return one.note(format!("{why}: a backup has it exported to {}", how.export.display()));
         }
         let program = exec::find("incus").unwrap_or_else(|| "incus".into());
-        match wanted.export(how, &program, policy.stop.clone()) {
+        let export = |wanted: &Wanted| wanted.export(how, &program, policy.stop.clone());
+        let exported = done.get(&wanted).cloned().unwrap_or_else(|| export(&wanted));
+        done.insert(wanted, exported.clone());
+        match exported {
             Ok(file) => {
                 one.note(format!("its {what} is exported to {}, which Incus imports", file.display()));
                 one.parts.push(Part::needed(format!("export of its {what}"), file));

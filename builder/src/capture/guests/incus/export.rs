@@ -22,14 +22,14 @@ pub struct Incus {
 }
 
 /// Something that lies on a pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Wanted {
     /// The project that it is of; none for the default one.
     project: Option<String>,
     kind: Kind,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Instance(String),
     Volume { pool: String, name: String },
@@ -46,11 +46,14 @@ impl Wanted {
         Self { project: own(project), kind: Kind::Volume { pool: pool.to_owned(), name: name.to_owned() } }
     }
 
-    /// The name of its file: names of Incus are letters, digits and dashes, and what else comes is not believed.
+    /// The name of its file, of which no two are the same. Names of Incus are letters, digits and dashes; of what else comes each byte is written as `%2e`.
     fn file(&self) -> String {
         let plain = |text: &str| {
-            let plain = |char: char| if char.is_ascii_alphanumeric() || "-_".contains(char) { char } else { '_' };
-            text.chars().map(plain).collect::<String>()
+            let plain = |byte: u8| match byte {
+                b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => char::from(byte).to_string(),
+                other => format!("%{other:02x}"),
+            };
+            text.bytes().map(plain).collect::<String>()
         };
         let project = self.project.as_deref().map(|project| plain(project) + ".").unwrap_or_default();
         match &self.kind {
@@ -146,6 +149,6 @@ mod tests {
 
     #[test]
     fn no_name_leaves_the_folder() {
-        assert_eq!(Wanted::instance("a/b", "../../etc/x").file(), "a_b.______etc_x.instance.tar");
+        assert_eq!(Wanted::instance("a/b", "../x").file(), "a%2fb.%2e%2e%2fx.instance.tar");
     }
 }
