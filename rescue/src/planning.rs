@@ -215,3 +215,28 @@ fn guests(screen: &Screen, snapshot: &Snapshot) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::boot_loaders;
+
+    #[test]
+    fn a_machine_that_would_not_start_is_told_before_anything_is_written() {
+        let lacks = |uefi, bios_disk, esp| {
+            let words = boot_loaders(uefi, bios_disk, esp);
+            words.contains("THIS MACHINE RUNS") || words.starts_with("Boot loaders: none")
+        };
+        for (uefi, bios_disk, esp, expected) in [
+            (true, true, true, false),
+            (true, false, true, false),
+            (true, true, false, true),
+            (true, false, false, true),
+            (false, true, true, false),
+            (false, true, false, false),
+            (false, false, true, true),
+            (false, false, false, true),
+        ] {
+            assert_eq!(lacks(uefi, bios_disk, esp), expected, "UEFI {uefi}, BIOS disk {bios_disk}, ESP {esp}");
+        }
+    }
+}
