@@ -283,9 +283,10 @@ pub fn match_disks(
     let recorded = wanted.iter().filter_map(|id| layout.node(id)).filter_map(Recorded::new).collect();
     let mut matching = Matching { layout, present, recorded, pool: Vec::new(), found: Vec::new() };
     if choices.is_empty() {
-        let is_other = |disk: &Disk| {
-            layout.disks().any(|(node, other)| !wanted.contains(&node.id) && is_same(layout, other, disk))
-        };
+        // A blank one is a spare.
+        let holds_something = |id: &NodeId| layout.children(id).next().is_some();
+        let others = || layout.disks().filter(|(node, _)| !wanted.contains(&node.id) && holds_something(&node.id));
+        let is_other = |disk: &Disk| others().any(|(_, other)| is_same(layout, other, disk));
         let may_be = |disk: &&Present| disk.barred.is_none() && !is_other(&disk.disk);
         matching.pool = present.iter().filter(may_be).collect();
     }

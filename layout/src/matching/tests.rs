@@ -157,8 +157,12 @@ fn doubled_serials_are_refused() {
 
 #[test]
 fn a_recorded_disk_that_is_not_restored_is_no_place_for_another_unless_it_is_named() {
-    let (layout, wanted) = recorded(&[(Some("A"), "m", 100), (Some("B"), "m", 100)]);
+    let (mut layout, wanted) = recorded(&[(Some("A"), "m", 100), (Some("B"), "m", 100)]);
     let new = [present("/dev/b", Some("B"), "m", 100)];
+    let spare = match_disks(&layout, &wanted[..1], &new, &[]).unwrap();
+    assert_eq!(spare[0].path, "/dev/b", "a blank one may be taken");
+    let held = Node { id: NodeId("fs".to_owned()), on: vec![wanted[1].clone()], ..layout.nodes[1].clone() };
+    layout.nodes.push(held);
     let error = match_disks(&layout, &wanted[..1], &new, &[]).unwrap_err();
     assert!(matches!(error, MatchError::NoCandidate { .. }), "{error}");
     let found = match_disks(&layout, &wanted[..1], &new, &[named("B", None)]).unwrap();
