@@ -26,7 +26,7 @@ fn facts(running: &mut Running) -> anyhow::Result<String> {
                    btrfs subvolume get-default / | sed 's/.* path //'; \
                    btrfs filesystem df / | sed 's/:.*//' | sort; \
                    lsattr -d /nested/inner/guests /nested/inner/guests/disk; cat /nested/file /nested/inner/file /srv/*/file; \
-                   findmnt -rno TARGET,FSROOT -t btrfs; cat /sys/fs/btrfs/*-*/checksum";
+                   findmnt -rno TARGET,FSROOT -t btrfs | sort; cat /sys/fs/btrfs/*-*/checksum";
     Ok(running.output(command, LIMIT)?)
 }
 
