@@ -13,18 +13,33 @@ use crate::capture::pattern::fits;
 use crate::capture::still::Outcome;
 use crate::config::Waiver;
 
+/// What the kernel says is mounted.
+const TABLE: &str = "/proc/self/mountinfo";
+
 /// What is wrong, once the tree is read.
 pub(super) fn problems(subject: &Subject, finished: &Finished, outcome: &Outcome, waived: &[Waiver]) -> Vec<Problem> {
-    let table = std::fs::read("/proc/self/mountinfo").map(|text| mountinfo::parse(&text)).unwrap_or_default();
+    if subject.nothing.is_some() || (subject.host.is_none() && finished.foreign.is_empty()) {
+        return Vec::new();
+    }
+    let table = match std::fs::read(TABLE) {
+        Ok(text) => mountinfo::parse(&text),
+        Err(error) => {
+            let what = format!(
+                "it cannot be read ({error}), so that it is not known whether something is mounted that the snapshot lacks"
+            );
+            return vec![problem(Path::new(TABLE), &what)];
+        }
+    };
     let visible = mountinfo::visible(&table);
-    match (&subject.host, &subject.nothing) {
-        (Some(_), _) if subject.root == Path::new("/") => missed(subject, finished, outcome, &visible),
-        (None, None) => {
+    match &subject.host {
+        Some(_) if subject.root == Path::new("/") => missed(subject, finished, outcome, &visible),
+        None => {
             let mut found = not_entered(&subject.root, finished, &visible);
             found.retain(|problem| !waived.iter().any(|waive| fits(&waive.what, &problem.object)));
             found
         }
-        _ => Vec::new(),
+        // Of another root the mounts are not this system's.
+        Some(_) => Vec::new(),
     }
 }
 
