@@ -529,10 +529,13 @@ mod tests {
         }
     }
 
+    /// What a configuration says of guests.
+    fn policy(text: &str) -> Result<Policy, String> {
+        Config::parse(&format!("version = 1\n{text}\n")).map(|config| config.guests.policy().unwrap())
+    }
+
     #[test]
     fn vzdump_is_started_only_as_the_configuration_says() {
-        let policy =
-            |text: &str| Config::parse(&format!("version = 1\n{text}\n")).map(|config| config.guests.policy().unwrap());
         assert!(policy("[guests]").unwrap().vzdump.is_none());
         let usual = policy("[guests.vzdump]\nstorage = \"backups\"").unwrap().vzdump.unwrap();
         assert_eq!((usual.mode.as_str(), usual.always, usual.limit.as_secs()), ("snapshot", false, 6 * 3600));
@@ -555,8 +558,6 @@ mod tests {
 
     #[test]
     fn incus_exports_into_a_folder_that_is_named() {
-        let policy =
-            |text: &str| Config::parse(&format!("version = 1\n{text}\n")).map(|config| config.guests.policy().unwrap());
         assert!(policy("[guests]").unwrap().incus.is_none());
         let how = policy("[guests.incus]\nexport = \"/srv/incus\"").unwrap().incus.unwrap();
         assert_eq!((how.export, how.limit.as_secs()), ("/srv/incus".into(), 6 * 3600));
